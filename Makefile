@@ -1,0 +1,48 @@
+# Every target makes .venv first, from the exact versions in constraints.txt, and only when they changed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs bench clean
+
+help:
+	@echo "make demo    train, restore an unseen movie and compare: the whole method in a few minutes"
+	@echo "make test    all tests"
+	@echo "make lint    formatting, style, types, and who may import whom"
+	@echo "make docs    the documentation as web pages in docs/_build"
+	@echo "make bench   the benchmarks, one table each"
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(0 if ok else "python: %s is not supported; run make PYTHON=python3.12, or another of 3.11 to 3.13" % sys.version.split()[0])'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[czi,movie,dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/pssr demo -o demo
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.venv/.docs: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+docs: .venv/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --quiet docs docs/_build
+	@echo "docs/_build/index.html"
+
+bench: $(READY)
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/prediction.py
+
+clean:
+	rm -rf .venv demo dist docs/_build
