@@ -1,0 +1,72 @@
+"""Restore fast, gentle, noisy, low-resolution point-scanning movies.
+
+    import pssr
+
+    model = pssr.train("good_movies/", "runs/mito", preset="movie", scale=4)
+    model.predict_file("lowres.czi", "restored.ome.tif", channel="mito")
+
+The public names below are imported on first use, so that `import pssr` costs nothing and loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pssr.api import evaluate as evaluate
+    from pssr.api import load as load
+    from pssr.api import movies as movies
+    from pssr.api import preview as preview
+    from pssr.api import train as train
+    from pssr.config import Config as Config
+    from pssr.config import preset as preset
+    from pssr.crappify.chain import Crappifier as Crappifier
+    from pssr.crappify.chain import crappifier as crappifier
+    from pssr.errors import ChoiceNeeded as ChoiceNeeded
+    from pssr.errors import ConfigError as ConfigError
+    from pssr.errors import ModelError as ModelError
+    from pssr.errors import PssrError as PssrError
+    from pssr.errors import ReadError as ReadError
+    from pssr.errors import WriteError as WriteError
+    from pssr.io.stack import Movie as Movie
+    from pssr.io.stack import Stack as Stack
+    from pssr.io.stack import open_stack as open_stack
+    from pssr.io.write import StackWriter as StackWriter
+    from pssr.predict.predictor import Predictor as Predictor
+    from pssr.training.fit import fit as fit
+
+_HOMES = {
+    "ChoiceNeeded": "pssr.errors",
+    "Config": "pssr.config",
+    "ConfigError": "pssr.errors",
+    "Crappifier": "pssr.crappify.chain",
+    "ModelError": "pssr.errors",
+    "Movie": "pssr.io.stack",
+    "Predictor": "pssr.predict.predictor",
+    "PssrError": "pssr.errors",
+    "ReadError": "pssr.errors",
+    "Stack": "pssr.io.stack",
+    "StackWriter": "pssr.io.write",
+    "WriteError": "pssr.errors",
+    "crappifier": "pssr.crappify.chain",
+    "evaluate": "pssr.api",
+    "fit": "pssr.training.fit",
+    "load": "pssr.api",
+    "movies": "pssr.api",
+    "open_stack": "pssr.io.stack",
+    "preset": "pssr.config",
+    "preview": "pssr.api",
+    "train": "pssr.api",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("pssr-toolkit")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pssr' has no attribute '{name}'")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,238 @@
+"""What a run is: one typed tree, the same in Python, YAML, on the command line and in the model file."""
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
+
+from pssr.errors import ConfigError
+from pssr.parts import Part, did_you_mean
+
+
+def _as_part(value: object) -> object:
+    """`poisson` or `{poisson: {peak: 100}}`, as YAML has it."""
+    if isinstance(value, str):
+        return Part(value)
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((name, settings),) = value.items()
+        if isinstance(name, str) and isinstance(settings, Mapping | None):
+            return Part(name, dict(settings or {}))
+    if isinstance(value, Part):
+        return value
+    raise ValueError("write a name, or one name with its settings, such as poisson: {peak: 100}")
+
+
+YamlPart = Annotated[
+    Part, BeforeValidator(_as_part), PlainSerializer(lambda part: {part.name: dict(part.settings)})
+]
+SETTINGS = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Data(BaseModel):
+    """Which patches a step sees."""
+
+    model_config = SETTINGS
+    patch_px: int = Field(96, ge=8, description="side of a training patch in high-resolution pixels")
+    batch: int = Field(16, ge=1, description="patches in a step; each is crappified twice")
+    tries: int = Field(
+        4, ge=1, description="crops looked at for each patch; the one with most structure is taken"
+    )
+    held_back: float = Field(
+        0.1, ge=0, le=0.5, description="share of the frames (or files) kept for validation"
+    )
+    workers: int = Field(0, ge=0, description="processes that cut patches; 0 cuts them between the steps")
+
+
+class Train(BaseModel):
+    """How the network learns."""
+
+    model_config = SETTINGS
+    steps: int = Field(
+        20_000, ge=1, description="steps in all; a run continued later counts on to the same total"
+    )
+    max_time_s: float | None = Field(
+        None,
+        gt=0,
+        description="stop after this many seconds of training, the schedule fitted to it; null for no limit",
+    )
+    lr: float = Field(1e-3, gt=0, description="highest learning rate of the one-cycle schedule")
+    weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of AdamW")
+    clip: float = Field(0.5, gt=0, description="largest norm of the gradient; longer ones are shortened")
+    ema: float = Field(
+        0.999, ge=0, lt=1, description="memory of the averaged weights that are saved; 0 saves the last ones"
+    )
+    validate_every: int = Field(
+        1000, ge=1, description="steps between validations, each with a sample picture"
+    )
+    save_every_s: float = Field(60, gt=0, description="seconds between saves of the training state")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto measures which is fast on the device; the choice is kept in the run"
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+
+
+class Config(BaseModel):
+    """A whole run."""
+
+    model_config = SETTINGS
+    seed: int = Field(0, ge=0, description="every random draw derives from it")
+    scale: Literal[1, 2, 3, 4, 8] = Field(
+        4, description="restored pixels per low-resolution pixel along each axis"
+    )
+    frames: int = Field(3, ge=1, description="frames in a bundle: 1, 3 or 5; the middle one is restored")
+    axis: Literal["T", "Z"] = Field("T", description="along which the frames of a bundle follow each other")
+    ends: Literal["reflect", "repeat", "drop"] = Field(
+        "reflect", description="first and last frames: mirror the movie, repeat the frame, or drop the target"
+    )
+    crappifier: tuple[YamlPart, ...] = Field(
+        (Part("blur"), Part("bin"), Part("poisson"), Part("gaussian")),
+        description="what makes a good frame bad, in order; [low, high] is drawn anew for every bundle",
+    )
+    network: YamlPart = Field(Part("edsr"), description="the network and its size: fast, small or quality")
+    loss: dict[str, float] = Field(
+        {"l1": 1.0, "stability": 1.0},
+        description="weights: l1 is L1(Y1,T) + L1(Y2,T), stability is L1(Y1,Y2); more stability, less flicker and less texture",
+    )
+    data: Data = Field(Data(), description="patches")
+    train: Train = Field(Train(), description="optimisation")
+
+    def changed(self, settings: Mapping[str, Any]) -> "Config":
+        """A copy with some settings replaced, named by their path: `{"train.steps": 100}`.
+
+        Raises:
+            ConfigError: an unknown setting, or a value of the wrong type or out of range.
+        """
+        tree = self.model_dump(mode="json")
+        for path, value in settings.items():
+            _put(tree, path, value)
+        return parse(tree)
+
+    def to_yaml(self) -> str:
+        """The tree as YAML, each setting under a comment that says what it is."""
+        return "\n".join(_commented(type(self), self.model_dump(mode="json"), indent=0)) + "\n"
+
+
+def parse(tree: object, where: str = "") -> Config:
+    """A config from plain dicts and lists.
+
+    Args:
+        tree: as read from YAML or JSON.
+        where: the file's name, for error messages.
+
+    Raises:
+        ConfigError: names the setting, what was found and what is expected.
+    """
+    prefix = f"{where}: " if where else ""
+    if not isinstance(tree, Mapping):
+        raise ConfigError(
+            f"{prefix}a config is a mapping of settings, not {type(tree).__name__}; see `pssr config`"
+        )
+    try:
+        config = Config.model_validate(dict(tree))
+    except ValidationError as error:
+        raise ConfigError(prefix + _explained(error)) from error
+    if config.frames % 2 == 0:
+        raise ConfigError(
+            f"{prefix}frames: {config.frames} has no middle frame; use an odd number such as {config.frames + 1}"
+        )
+    return config
+
+
+def presets() -> list[str]:
+    """The names of the configs that come with the package."""
+    return sorted(
+        p.name.removesuffix(".yaml") for p in files("pssr.presets").iterdir() if p.name.endswith(".yaml")
+    )
+
+
+def preset(name: str) -> Config:
+    """A config that comes with the package.
+
+    Raises:
+        ConfigError: no such preset.
+    """
+    if name not in presets():
+        raise ConfigError(f"preset: no preset '{name}'; {did_you_mean(name, presets())}")
+    return parse(yaml.safe_load((files("pssr.presets") / f"{name}.yaml").read_text("utf-8")), name)
+
+
+def read(path: Path) -> Config:
+    """A config from a YAML file; what it does not name keeps its default.
+
+    Raises:
+        ConfigError: no such file, not YAML, or a wrong setting.
+    """
+    try:
+        return parse(yaml.safe_load(path.read_text("utf-8")) or {}, path.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); check the path") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML ({error}); see `pssr config`") from error
+
+
+def assignments(words: Sequence[str]) -> dict[str, Any]:
+    """`["train.lr=1e-4"]` as `{"train.lr": 1e-4}`.
+
+    Raises:
+        ConfigError: a word without `=`.
+    """
+    out = {}
+    for word in words:
+        path, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"'{word}': write it as setting=value, for example train.lr=1e-4")
+        try:
+            out[path.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"'{word}': the value is not YAML; quote it") from error
+    return out
+
+
+def _put(tree: dict[str, Any], path: str, value: object) -> None:
+    """Replace one setting; a chain of parts is entered by the name of the part."""
+    *above, last = path.split(".")
+    for word in above:
+        inside = (
+            reduce(lambda a, b: a | b, tree[word]) if isinstance(tree.get(word), list) else tree.get(word)
+        )
+        if not isinstance(inside, dict):
+            raise ConfigError(f"{path}: no such setting; {did_you_mean(word, tree)}")
+        tree = inside
+    # Parts (network, steps of the crappifier, loss terms) check their own settings when they are built.
+    if last not in tree and (not above or above[0] in ("data", "train")):
+        raise ConfigError(f"{path}: no such setting; {did_you_mean(last, tree)}")
+    tree[last] = value
+
+
+def _explained(error: ValidationError) -> str:
+    """The first thing pydantic found, as `setting: what is wrong; what to do`."""
+    first = error.errors()[0]
+    path = ".".join(str(word) for word in first["loc"])
+    if first["type"] == "extra_forbidden":
+        sections: dict[object, type[BaseModel]] = {"data": Data, "train": Train}
+        known = (
+            sections.get(first["loc"][0], Config).model_fields
+            if len(first["loc"]) > 1
+            else Config.model_fields
+        )
+        return f"{path}: no such setting; {did_you_mean(str(first['loc'][-1]), known)}"
+    return f"{path}: {first['input']!r} will not do ({first['msg'].lower()}); see `pssr config`"
+
+
+def _commented(model: type[BaseModel], tree: Mapping[str, Any], indent: int) -> list[str]:
+    pad, lines = "  " * indent, []
+    for name, info in model.model_fields.items():
+        lines.append(f"{pad}# {info.description}")
+        inner = info.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            lines += [f"{pad}{name}:", *_commented(inner, tree[name], indent + 1)]
+        else:
+            flow = None if name == "crappifier" else True
+            dumped = yaml.safe_dump({name: tree[name]}, default_flow_style=flow, sort_keys=False, width=1000)
+            text = dumped.strip().removeprefix("{").removesuffix("}") if flow else dumped.strip()
+            lines += [pad + line for line in text.splitlines()]
+    return lines
