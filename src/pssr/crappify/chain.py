@@ -1,0 +1,135 @@
+"""The crappifier: an ordered chain of degradations from a good bundle to a bad one."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pssr.crappify.noise import NOISE
+from pssr.crappify.optics import OPTICS
+from pssr.crappify.settings import settle
+from pssr.errors import ConfigError, ShapeError
+from pssr.parts import Part, build
+
+Frames = Float[Tensor, "n f h w"]
+Low = Float[Tensor, "n f low_h low_w"]
+Step = Callable[..., Tensor]
+STEPS: dict[str, Callable[..., Step]] = {**OPTICS, **NOISE}
+
+
+@dataclass(frozen=True)
+class Crappifier:
+    """An ordered chain of degradations, bound to a scale.
+
+    A step is any callable `step(frames)` or `step(frames, rng)` on (N, F, H, W) tensors; one that
+    takes the generator is random. Settings given as `[low, high]` are drawn once per bundle, noise
+    anew for every frame and draw.
+
+    Args:
+        steps: in the order in which light meets them.
+        scale: how many times smaller the result must be.
+    """
+
+    steps: tuple[Step, ...]
+    scale: int
+
+    def __call__(self, frames: Frames, rng: torch.Generator) -> Low:
+        """One bad copy of each good bundle.
+
+        Args:
+            frames: (N, F, H, W) in 0..1, H and W multiples of the scale.
+            rng: every draw comes from here; on the same device as the frames.
+
+        Returns:
+            (N, F, H / scale, W / scale), mean preserved; noise may leave 0..1.
+
+        Raises:
+            ShapeError: the chain did not shrink the frames by the scale.
+        """
+        return self._checked(_run(self._settled(frames, rng), frames, rng), frames)
+
+    def two_draws(self, frames: Frames, rng: torch.Generator) -> tuple[Low, Low]:
+        """Two bad copies that differ in their noise alone.
+
+        Settings are drawn once; the steps before the first random one run once for both copies.
+
+        Args:
+            frames: as for a call.
+            rng: as for a call.
+
+        Returns:
+            The two copies, each as from a call.
+        """
+        steps = self._settled(frames, rng)
+        first_random = next((k for k, step in enumerate(steps) if is_random(step)), len(steps))
+        shared = _run(steps[:first_random], frames, rng)
+        one, other = (_run(steps[first_random:], shared, rng) for _ in range(2))
+        return self._checked(one, frames), self._checked(other, frames)
+
+    def _settled(self, frames: Frames, rng: torch.Generator) -> list[Step]:
+        return [settle(step, frames.shape[0], rng) for step in self.steps]
+
+    def _checked(self, low: Tensor, frames: Frames) -> Tensor:
+        n, f, h, w = frames.shape
+        expected = (n, f, h // self.scale, w // self.scale)
+        if h % self.scale or w % self.scale or tuple(low.shape) != expected:
+            raise ShapeError(
+                f"crappifier: made {tuple(low.shape)} of {(n, f, h, w)}; at scale {self.scale} it must make {expected}"
+            )
+        return low
+
+
+def crappifier(parts: Sequence[Part | Step], scale: int) -> Crappifier:
+    """A crappifier from named parts, callables, or both.
+
+    Args:
+        parts: in order; a `bin` or `subsample` without a factor takes the scale.
+        scale: how many times smaller the result must be.
+
+    Raises:
+        ConfigError: unknown part or setting, or a chain that does not end at the scale.
+    """
+    steps = tuple(_with_scale(build(p, STEPS) if isinstance(p, Part) else p, scale) for p in parts)
+    chain = Crappifier(steps, scale)
+    _refuse_wrong_scale(chain)
+    return chain
+
+
+def is_random(step: Step) -> bool:
+    """Whether the step takes the generator as its second argument."""
+    needed = [
+        p
+        for p in inspect.signature(step).parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+    ]
+    return len(needed) >= 2
+
+
+def _with_scale(step: Any, scale: int) -> Step:
+    if (
+        dataclasses.is_dataclass(step)
+        and not isinstance(step, type)
+        and getattr(step, "factor", scale) is None
+    ):
+        step = dataclasses.replace(step, factor=scale)
+    return step  # type: ignore[no-any-return]
+
+
+def _run(steps: Sequence[Step], frames: Tensor, rng: torch.Generator) -> Tensor:
+    for step in steps:
+        frames = step(frames, rng) if is_random(step) else step(frames)
+    return frames
+
+
+def _refuse_wrong_scale(chain: Crappifier) -> None:
+    """Run a small grey frame through, so that a wrong chain is refused before the training starts."""
+    side = 24 * chain.scale
+    try:
+        chain(torch.full((1, 1, side, side), 0.5), torch.Generator().manual_seed(0))
+    except ShapeError as error:
+        raise ConfigError(f"{error}; change the scale or the factors of bin and subsample") from error
