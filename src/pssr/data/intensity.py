@@ -1,0 +1,89 @@
+"""The only way from counts to the network's 0..1 and back: one scale per stack and channel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Num
+
+LOW_PERCENT, HIGH_PERCENT = 1.0, 99.8  # as in CSBDeep: robust against hot pixels, near full use of 0..1
+SAMPLED_PLANES = 16
+
+
+@runtime_checkable
+class Planes(Protocol):
+    """A movie: anything with a length that gives planes; a (T, Y, X) array will do."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, t: int, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """One reference low and high for a whole stack and channel, never per frame or tile.
+
+    Args:
+        low: counts that become 0.
+        high: counts that become 1.
+    """
+
+    low: float
+    high: float
+
+    def to_unit(self, plane: Num[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Counts to 0..1 as float32; brighter and darker pixels go beyond, nothing is clipped."""
+        return (plane.astype(np.float32) - np.float32(self.low)) / np.float32(self.high - self.low)
+
+    def from_unit(self, plane: Float[np.ndarray, "*shape"], dtype: np.dtype) -> Num[np.ndarray, "*shape"]:
+        """0..1 to counts of the given dtype: rounded for integers, saturating instead of wrapping."""
+        counts = plane.astype(np.float64) * (self.high - self.low) + self.low
+        if np.issubdtype(dtype, np.floating):
+            return counts.astype(dtype)
+        limits = np.iinfo(dtype)
+        return np.clip(np.rint(counts), limits.min, limits.max).astype(dtype)
+
+
+def measure(movie: Planes) -> Intensity:
+    """The scale of a movie from the percentiles of at most 16 planes spread over it.
+
+    Args:
+        movie: planes of counts, any dtype.
+
+    Returns:
+        Low and high; a movie of one single value gets a range of 1 count.
+    """
+    low, high = percentiles([movie[t] for t in sampled(len(movie))])
+    return Intensity(low, high if high > low else low + 1.0)
+
+
+def percentiles(planes: Sequence[Num[np.ndarray, "..."]]) -> tuple[float, float]:
+    """The reference percentiles (1 and 99.8) of the finite pixels of all planes together."""
+    pixels = np.concatenate([plane.ravel() for plane in planes])
+    low, high = np.percentile(pixels[np.isfinite(pixels)], (LOW_PERCENT, HIGH_PERCENT))
+    return float(low), float(high)
+
+
+def sampled(length: int) -> list[int]:
+    """At most 16 indices spread evenly over a movie, first and last among them."""
+    return sorted(set(np.linspace(0, length - 1, min(length, SAMPLED_PLANES)).round().astype(int).tolist()))
+
+
+def matched(movie: Planes, reference: tuple[float, float]) -> Intensity:
+    """The scale that puts a low-resolution movie where the crappified training frames lay.
+
+    Blur and noise move percentiles, so a low-resolution movie scaled by its own 1 and 99.8 % would
+    reach the network brighter and flatter than what it was trained on.
+
+    Args:
+        movie: the low-resolution planes.
+        reference: where the same percentiles fell in the crappified frames on the 0..1 scale.
+
+    Returns:
+        Low and high in counts of this movie.
+    """
+    own = measure(movie)
+    per_unit = (own.high - own.low) / max(reference[1] - reference[0], 1e-3)
+    low = own.low - reference[0] * per_unit
+    return Intensity(low, low + per_unit)

@@ -1,0 +1,136 @@
+"""Random patches of good bundles: the same crop, flip and turn for all frames, chosen for content."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Num
+
+from pssr.data.bundles import Ends
+from pssr.data.intensity import Intensity, Planes
+from pssr.data.split import Piece
+from pssr.errors import ConfigError, ReadError
+
+
+def rng_for(seed: int, step: int, item: int) -> np.random.Generator:
+    """The generator of one item of one step: the same for any number of workers, and after a resume."""
+    return np.random.default_rng((seed, step, item))
+
+
+@dataclass
+class PlaneCache:
+    """The planes read last, up to a number of bytes; a cache, so the one thing here that changes.
+
+    Args:
+        movies: where the planes come from.
+        limit: bytes kept.
+    """
+
+    movies: Sequence[Planes]
+    limit: int = 2 * 1024**3
+    kept: OrderedDict[tuple[int, int], np.ndarray] = field(default_factory=OrderedDict)
+    size: int = 0
+
+    def plane(self, movie: int, t: int) -> Num[np.ndarray, "y x"]:
+        """Frame t of a movie, from memory where it was read before.
+
+        Raises:
+            ReadError: some of its pixels are not numbers; one of them would spoil all weights.
+        """
+        key = (movie, t)
+        if key in self.kept:
+            self.kept.move_to_end(key)
+            return self.kept[key]
+        plane = np.asarray(self.movies[movie][t])
+        if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+            name, bad = (
+                getattr(self.movies[movie], "name", f"movie {movie}"),
+                int((~np.isfinite(plane)).sum()),
+            )
+            raise ReadError(
+                f"{name}: frame {t} has {bad} pixels that are not numbers; mend or leave out the frame"
+            )
+        self.kept[key] = plane
+        self.size += plane.nbytes
+        while self.size > self.limit and len(self.kept) > 1:
+            self.size -= self.kept.popitem(last=False)[1].nbytes
+        return plane
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Good bundles as training patches, numbered from 0 without end.
+
+    Patch k belongs to step k // batch, item k % batch; every choice derives from (seed, step, item).
+
+    Args:
+        cache: the movies' planes.
+        pieces: where bundles may come from.
+        scales: one `Intensity` per movie.
+        frames: frames in a bundle.
+        ends: policy at the ends of a piece.
+        size_px: side of a patch in high-resolution pixels.
+        batch: items in a step.
+        seed: of the run.
+        tries: crops looked at for each patch; the one with most structure wins. 1 takes any.
+    """
+
+    cache: PlaneCache
+    pieces: Sequence[Piece]
+    scales: Sequence[Intensity]
+    frames: int
+    ends: Ends
+    size_px: int
+    batch: int
+    seed: int
+    tries: int = 4
+
+    def __post_init__(self) -> None:
+        for piece in self.pieces:
+            rows, columns = piece.bottom - piece.top, self.cache.plane(piece.movie, piece.start).shape[1]
+            if min(rows, columns) < self.size_px:
+                raise ConfigError(
+                    f"data.patch_px: {self.size_px} is larger than a movie of {rows} x {columns} px; use a smaller patch"
+                )
+
+    def __getitem__(self, k: int) -> Float[np.ndarray, "f p p"]:
+        """Patch k: (F, size, size), float32 on the 0..1 scale of its movie."""
+        rng = rng_for(self.seed, k // self.batch, k % self.batch)
+        piece = self.pieces[rng.choice(len(self.pieces), p=self._weights())]
+        bundles = piece.bundles(self.frames, self.ends)
+        bundle = bundles[rng.integers(len(bundles))]
+        planes = [self.cache.plane(piece.movie, t) for t in bundle]
+        top, left = self._corner(planes[len(planes) // 2], piece, rng)
+        crop = np.stack([p[top : top + self.size_px, left : left + self.size_px] for p in planes])
+        return self.scales[piece.movie].to_unit(_turned(crop, int(rng.integers(8))))
+
+    def _weights(self) -> Float[np.ndarray, " pieces"]:
+        """Every pixel of every piece has the same chance."""
+        pixels = np.array([
+            (p.bottom - p.top) * self.cache.plane(p.movie, p.start).shape[1] * len(p.bundles(self.frames, self.ends))
+            for p in self.pieces
+        ], dtype=float)  # fmt: skip
+        return np.asarray(pixels / pixels.sum())
+
+    def _corner(
+        self, plane: Num[np.ndarray, "y x"], piece: Piece, rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """The corner of the crop with most structure among a few drawn, by standard deviation."""
+        tops = rng.integers(piece.top, piece.bottom - self.size_px + 1, self.tries)
+        lefts = rng.integers(0, plane.shape[1] - self.size_px + 1, self.tries)
+        # Every fourth patch is taken as it comes: the network must also learn what nothing looks like.
+        if rng.random() < 0.25:
+            return int(tops[0]), int(lefts[0])
+        spread = [
+            plane[y : y + self.size_px : 2, x : x + self.size_px : 2].std()
+            for y, x in zip(tops, lefts, strict=True)
+        ]
+        best = int(np.argmax(spread))
+        return int(tops[best]), int(lefts[best])
+
+
+def _turned(crop: Num[np.ndarray, "f p p"], which: int) -> Num[np.ndarray, "f p p"]:
+    """One of the eight flips and quarter turns, the same for all frames."""
+    flipped = crop[:, ::-1] if which >= 4 else crop
+    return np.ascontiguousarray(np.rot90(flipped, which % 4, axes=(1, 2)))
