@@ -1,0 +1,158 @@
+"""The model as data: one safetensors file, its settings as JSON in the header, no code and no pickle."""
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as tensors_from
+from safetensors.torch import save as tensors_to
+from torch import Tensor
+
+from pssr.config import Config, parse
+from pssr.errors import ConfigError, ModelError
+from pssr.io.atomic import write_whole
+
+FORMAT = 1
+LARGEST_HEADER = 16 * 1024**2  # bytes; a real one has a few thousand
+
+
+@dataclass(frozen=True)
+class Source:
+    """One movie that a model was trained on.
+
+    Args:
+        name: of the file and channel.
+        shape: frames, rows, columns.
+        dtype: of the counts.
+        low: counts that were 0 for the network.
+        high: counts that were 1.
+        pixel_size_um: of the good pixels; None where unknown.
+        interval_s: between frames; None where unknown.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    dtype: str
+    low: float
+    high: float
+    pixel_size_um: float | None = None
+    interval_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """All that is needed to use a trained network.
+
+    Args:
+        config: of the run that trained it.
+        weights: by the network's own names.
+        reference: where the 1 and 99.8 percentiles of the crappified training frames lay on the 0..1 scale.
+        sources: what it was trained on, with the intensity scale of each.
+        steps: training steps done.
+        scores: of the last validation, by name.
+        sha256: of weights and settings; empty before it is saved.
+    """
+
+    config: Config
+    weights: Mapping[str, Tensor]
+    reference: tuple[float, float]
+    sources: Sequence[Source]
+    steps: int
+    scores: Mapping[str, float]
+    sha256: str = ""
+
+
+def save(model: Model, path: Path) -> None:
+    """Write the model file; it is complete under its name or not there.
+
+    Args:
+        model: with weights on any device.
+        path: the final name.
+
+    Raises:
+        WriteError: the disk is full, or the folder cannot be written to.
+    """
+    weights = {name: w.detach().cpu().contiguous() for name, w in model.weights.items()}
+    about = {
+        "format": FORMAT,
+        "written_by": f"pssr-toolkit {version('pssr-toolkit')}, torch {torch.__version__}",
+        "config": model.config.model_dump(mode="json"),
+        "reference": list(model.reference),
+        "sources": [asdict(source) for source in model.sources],
+        "steps": model.steps,
+        "scores": dict(model.scores),
+    }
+    about["sha256"] = _digest(weights, about)
+    write_whole(path, tensors_to(weights, {"pssr": json.dumps(about)}))
+
+
+def load(path: Path) -> Model:
+    """Read a model file; no code in it is run and nothing it names is imported.
+
+    Args:
+        path: a `model.safetensors`, or the run folder that holds one.
+
+    Raises:
+        ModelError: missing, damaged, of another program or of a newer format.
+    """
+    path = path / "model.safetensors" if path.is_dir() else path
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(
+            f"{path}: cannot be read ({error.strerror}); give a run folder or a model file"
+        ) from error
+    about = _about(content, path.name)
+    try:
+        weights = tensors_from(content)
+        if about["sha256"] != _digest(weights, {k: v for k, v in about.items() if k != "sha256"}):
+            raise ModelError(
+                f"{path.name}: the content does not match its checksum; the file is damaged, copy it again"
+            )
+        return Model(
+            config=parse(about["config"], path.name),
+            weights=weights,
+            reference=(float(about["reference"][0]), float(about["reference"][1])),
+            sources=tuple(Source(**{**s, "shape": tuple(s["shape"])}) for s in about["sources"]),
+            steps=int(about["steps"]),
+            scores=about["scores"],
+            sha256=about["sha256"],
+        )
+    except (SafetensorError, ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{path.name}: is damaged ({error}); copy or train it again") from error
+
+
+def _about(content: bytes, name: str) -> dict[str, Any]:
+    """The JSON that `save` put into the header."""
+    try:
+        (length,) = struct.unpack("<Q", content[:8])
+        if length > min(LARGEST_HEADER, len(content)):
+            raise ValueError("no header")
+        about = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["pssr"])
+        found = about["format"]
+    except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"{name}: is not a model of pssr; give a run folder or its model.safetensors"
+        ) from error
+    if found != FORMAT:
+        raise ModelError(f"{name}: is of format {found}, this version reads {FORMAT}; update pssr-toolkit")
+    return about  # type: ignore[no-any-return]
+
+
+def _digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
+    """SHA-256 over names, types, shapes and bytes of all weights, and over the settings."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in sorted(weights):
+        w = weights[name]
+        digest.update(f"{name} {w.dtype} {tuple(w.shape)}".encode())
+        digest.update(w.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,236 @@
+"""A trained model, ready to restore arrays, movies and files."""
+
+import itertools
+from collections.abc import Collection, Sequence
+from collections.abc import Generator as Closable
+from contextlib import closing
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Num
+
+from pssr.data.bundles import windows
+from pssr.data.intensity import Intensity, Planes, matched, sampled
+from pssr.errors import ModelError, ShapeError
+from pssr.io.stack import Stack, open_stack
+from pssr.io.write import StackWriter
+from pssr.model_file import Model, load
+from pssr.networks import NETWORKS, Generator, network
+from pssr.parts import refuse_foreign
+from pssr.predict.device import choose_device
+from pssr.predict.engine import restore
+from pssr.predict.window import bundles_of
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with everything needed to use it.
+
+    Args:
+        model: what the model file holds.
+        net: the network with its weights, in evaluation mode, on the device.
+        device: where it computes.
+        name: of the model, for provenance.
+        precision: `fp32`, or `bf16` for more speed and pixels that differ in the third digit.
+        tile_px: side of a tile in low-resolution pixels; None takes whole frames if memory allows.
+            Restored pixels do not depend on it.
+    """
+
+    model: Model
+    net: Generator
+    device: torch.device
+    name: str = "model"
+    precision: str = "fp32"
+    tile_px: int | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto", trust: Collection[str] = ()) -> "Predictor":
+        """A predictor from a model file or a run folder.
+
+        Args:
+            path: `model.safetensors`, or the run folder that holds it.
+            device: auto, cpu, cuda, mps.
+            trust: modules outside pssr that the model may name.
+
+        Raises:
+            ModelError: missing, damaged, of another format, or naming code that is not trusted.
+            ConfigError: no such device.
+        """
+        path = Path(path)
+        name = path.resolve().name if path.is_dir() else path.resolve().parent.name
+        return cls.of(load(path), device=device, name=name, trust=trust)
+
+    @classmethod
+    def of(
+        cls, model: Model, *, device: str = "auto", name: str = "model", trust: Collection[str] = ()
+    ) -> "Predictor":
+        """A predictor from a model in memory.
+
+        Raises:
+            ModelError: weights that do not fit the network, or a network that is not trusted.
+        """
+        config = model.config
+        refuse_foreign(config.network, NETWORKS, trust)
+        net = network(config.network, frames=config.frames, scale=config.scale)
+        own, found = net.state_dict(), model.weights
+        misfits = sorted(own.keys() ^ found.keys()) or [
+            f"{key} is {tuple(found[key].shape)}, not {tuple(own[key].shape)}"
+            for key in own
+            if own[key].shape != found[key].shape
+        ]
+        if misfits:
+            raise ModelError(
+                f"{name}: the weights do not fit {config.network} ({', '.join(misfits[:3])}); train it again"
+            )
+        if not all(bool(torch.isfinite(w).all()) for w in found.values()):
+            raise ModelError(f"{name}: some weights are not numbers; train it again")
+        net.load_state_dict(found)
+        where = choose_device(device)
+        return cls(model, net.to(where, memory_format=torch.channels_last).eval(), where, name)
+
+    def frames(
+        self, movie: Planes, *, intensity: Intensity | None = None
+    ) -> Closable[Num[np.ndarray, "high_h high_w"], None, None]:
+        """The restored frames of a movie, one by one, in the movie's dtype and units.
+
+        Args:
+            movie: low-resolution planes: a `Movie` or a (T, Y, X) array.
+            intensity: scale of the whole movie; None measures it, so that the movie reaches the network
+                as bright as the crappified frames it was trained on.
+
+        Yields:
+            (scale * Y, scale * X) per target frame; integers are rounded and saturate.
+
+        Raises:
+            ShapeError: the movie is not made of planes, or has none.
+            ConfigError: the movie is shorter than a bundle and the model drops ends.
+        """
+        _check_planes(movie)
+        config = self.model.config
+        scale = intensity or matched(movie, self.model.reference)
+        dtype = np.asarray(movie[0]).dtype
+        for _, bundle in bundles_of(movie, scale, frames=config.frames, ends=config.ends):
+            unit = restore(
+                self.net, bundle, device=self.device, precision=self.precision, tile_px=self.tile_px
+            )
+            yield scale.from_unit(unit, dtype)
+
+    def predict(
+        self, movie: Planes, *, intensity: Intensity | None = None
+    ) -> Num[np.ndarray, "t high_h high_w"]:
+        """The whole restored movie in memory: (T, scale * Y, scale * X), same dtype.
+
+        Args:
+            movie: as for `frames`.
+            intensity: as for `frames`.
+        """
+        return np.stack(list(self.frames(movie, intensity=intensity)))
+
+    def predict_file(self, source: str | Path, target: str | Path, **choices: Any) -> Path:
+        """Restore a file to OME-TIFF.
+
+        Args:
+            source: CZI or TIFF.
+            target: the OME-TIFF to write.
+            choices: as for `steps`.
+
+        Returns:
+            The file written.
+        """
+        with closing(self.steps(source, target, **choices)) as steps:
+            for _ in steps:
+                pass
+        return Path(target)
+
+    def steps(
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        channel: str | int | None = None,
+        scene: str | int | None = None,
+        axes: str | None = None,
+        overwrite: bool = False,
+    ) -> Closable[tuple[int, int], None, None]:
+        """Restore a file plane by plane; memory does not grow with its length.
+
+        Every z plane of a movie, and every time point of a z-stack, is restored.
+
+        Args:
+            source: CZI or TIFF.
+            target: the OME-TIFF to write; it appears under this name when complete.
+            channel: name or number, or `all` for each; needed where there are several.
+            scene: name or number; needed where there are several.
+            axes: what the pages of a plain TIFF are, such as "ZYX".
+            overwrite: whether an existing target may be replaced.
+
+        Yields:
+            (planes written, planes in all).
+
+        Raises:
+            ReadError: the source cannot be read.
+            ChoiceNeeded: several channels or scenes and none chosen.
+            WriteError: the target exists or cannot be written.
+        """
+        stack = open_stack(source, scene=scene, axes=axes)
+        config = self.model.config
+        channels = chosen_channels(stack, channel)
+        axis, other = config.axis, "Z" if config.axis == "T" else "T"
+        kept = len(windows(stack.sizes[axis], config.frames, config.ends))
+        scales = [matched(_spread(stack, c), self.model.reference) for c in channels]
+        writer = StackWriter.like(
+            target,
+            stack,
+            scale=config.scale,
+            sizes={"C": len(channels), axis: kept},
+            channels=[stack.channels[c] for c in channels],
+            provenance=self.provenance(stack, scales),
+            overwrite=overwrite,
+        )
+        with writer:
+            places = itertools.product(range(len(channels)), range(stack.sizes[other]))
+            for done, (place, k) in enumerate(places):
+                movie = stack.movie(channels[place], axis=axis, **{other.lower(): k})
+                for t, plane in enumerate(self.frames(movie, intensity=scales[place])):
+                    writer.write(plane, **{axis: t, other: k, "C": place})
+                    yield done * kept + t + 1, len(channels) * stack.sizes[other] * kept
+
+    def provenance(self, stack: Stack, scales: Sequence[Intensity]) -> dict[str, Any]:
+        """What an output file says about how it was made."""
+        config = self.model.config
+        return {
+            "program": f"pssr-toolkit {version('pssr-toolkit')}",
+            "model": self.name,
+            "model_sha256": self.model.sha256,
+            "source": stack.path.name,
+            "scale": config.scale,
+            "frames": config.frames,
+            "axis": config.axis,
+            "ends": config.ends,
+            "network": str(config.network),
+            "precision": self.precision,
+            "intensity": [[scale.low, scale.high] for scale in scales],
+        }
+
+
+def chosen_channels(stack: Stack, channel: str | int | None) -> list[int]:
+    """The numbers of the channels asked for; several and none chosen is a question, not a guess."""
+    return list(range(stack.sizes["C"])) if channel == "all" else [stack.channel_number(channel)]
+
+
+def _spread(stack: Stack, channel: int) -> list[np.ndarray]:
+    """A few planes spread over all times and depths, to measure one scale for the whole channel."""
+    places = list(itertools.product(range(stack.sizes["T"]), range(stack.sizes["Z"])))
+    return [stack.plane(T=places[k][0], Z=places[k][1], C=channel) for k in sampled(len(places))]
+
+
+def _check_planes(movie: Planes) -> None:
+    if len(movie) == 0:
+        raise ShapeError("movie: has no frames; give at least one")
+    shape = np.asarray(movie[0]).shape
+    if len(shape) != 2:
+        raise ShapeError(f"movie: its frames are {shape}, not (Y, X); choose one channel and give (T, Y, X)")
