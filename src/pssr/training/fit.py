@@ -1,0 +1,180 @@
+"""The only training loop: a generator of events that saves when it is closed, and continues when called again."""
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from pssr.config import Config
+from pssr.crappify.chain import Step as CrappifierStep
+from pssr.data.intensity import Planes
+from pssr.io.atomic import write_whole
+from pssr.model_file import Model, save
+from pssr.parts import Part
+from pssr.predict.device import choose_device, fast_precision
+from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
+from pssr.training.optim import average, one_cycle
+from pssr.training.prepare import CRAPPIFY, Job, generator, prepare
+from pssr.training.run import Run, load_state, open_run, save_state, write_log
+from pssr.training.steps import learn
+from pssr.training.validation import validate
+
+LOG_EVERY = 10  # steps
+
+
+@dataclass
+class Progress:
+    """How far a training is; what a resumed run starts from."""
+
+    step: int = 0
+    elapsed_s: float = 0.0
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def share(self, config: Config) -> float:
+        """The share that is done, 0..1, by steps or by time, whichever is nearer its end."""
+        by_time = self.elapsed_s / config.train.max_time_s if config.train.max_time_s else 0.0
+        return min(1.0, max(self.step / config.train.steps, by_time))
+
+
+def fit(
+    config: Config, movies: Sequence[Planes], out: str | Path, *, crappifier: Sequence[CrappifierStep] = ()
+) -> Generator[Event, None, None]:
+    """Train on high-resolution movies, or go on with the training in that folder.
+
+    Close the generator to stop early; whatever ends it, the model and the state are saved.
+
+    Args:
+        config: the settings.
+        movies: high-resolution planes: `Movie`s or (T, Y, X) arrays.
+        out: the run folder.
+        crappifier: callables `(N, F, H, W)[, rng] -> ...` instead of the config's chain.
+
+    Yields:
+        `PhaseStarted` once, then `Step`, `Validated` and `Saved` as they happen.
+
+    Raises:
+        ConfigError: settings that do not fit each other, the movies, or the run that is in the folder.
+        TrainingError: the loss is no longer a number.
+    """
+    if crappifier:
+        config = config.model_copy(update={"crappifier": tuple(Part(_name(step)) for step in crappifier)})
+    device = choose_device(config.train.device)
+    run = open_run(Path(out), config, fast_precision(device) if config.train.precision == "auto" else "")
+    job = prepare(run.config, movies, device, crappifier)
+    progress = _resume(run, job)
+    yield _started(run, job, progress)
+    try:
+        yield from _train(run, job, progress)
+    finally:
+        _save(run, job, progress)
+    yield Saved(progress.step, run.model)
+
+
+def _name(step: CrappifierStep) -> str:
+    """`module:name` of a callable, for the model file."""
+    kind = step if hasattr(step, "__qualname__") else type(step)
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _train(run: Run, job: Job, progress: Progress) -> Generator[Event, None, None]:
+    config, saved = run.config, time.monotonic()
+    batches = _batches(config, job, progress.step)
+    while progress.share(config) < 1:
+        yield _step(run, job, progress, batches)
+        done = progress.share(config) >= 1
+        if job.held and (done or progress.step % config.train.validate_every == 0):
+            yield _validated(run, job, progress)
+        if not done and time.monotonic() - saved > config.train.save_every_s:
+            _save(run, job, progress)
+            saved = time.monotonic()
+            yield Saved(progress.step, run.model)
+
+
+def _step(run: Run, job: Job, progress: Progress, batches: Iterator[Tensor]) -> Step:
+    config, start = run.config, time.perf_counter()
+    lr = one_cycle(progress.share(config), config.train.lr)
+    good = next(batches).to(job.device)
+    rng = generator(config.seed, progress.step, CRAPPIFY, job.device)
+    loss, terms = learn(job.learner, good, rng, lr)
+    progress.step += 1
+    average(
+        job.averaged.state_dict(), job.learner.net.state_dict(), step=progress.step, memory=config.train.ema
+    )
+    progress.elapsed_s += time.perf_counter() - start
+    if progress.step % LOG_EVERY == 0:
+        write_log(run, step=progress.step, loss=loss, **terms, lr=lr, elapsed_s=round(progress.elapsed_s, 3))
+    return Step(progress.step, loss, terms, lr, progress.elapsed_s, progress.share(config))
+
+
+def _batches(config: Config, job: Job, step: int) -> Iterator[Tensor]:
+    """Batches of good bundles from the given step on; the same for any number of workers."""
+    batch = config.data.batch
+    return iter(
+        DataLoader(
+            job.patches,  # type: ignore[arg-type]
+            batch_size=batch,
+            sampler=range(step * batch, config.train.steps * batch),
+            num_workers=config.data.workers,
+            pin_memory=job.device.type == "cuda",
+            generator=torch.Generator(),  # else the loader would draw from, and change, torch's global one
+        )
+    )
+
+
+def _validated(run: Run, job: Job, progress: Progress) -> Validated:
+    assert job.held is not None
+    psnr, picture = validate(job.averaged, job.held, job.device)
+    bicubic = job.held.bicubic_psnr
+    progress.scores = {"psnr": psnr, "bicubic_psnr": bicubic}
+    write_whole(run.sample(progress.step), picture)
+    write_log(run, step=progress.step, **progress.scores)
+    return Validated(progress.step, psnr, bicubic, run.sample(progress.step))
+
+
+def _started(run: Run, job: Job, progress: Progress) -> PhaseStarted:
+    config, pieces = run.config, job.patches.pieces
+    return PhaseStarted(
+        name="train",
+        step=progress.step,
+        steps=config.train.steps,
+        device=str(job.device),
+        precision=config.train.precision,
+        parameters=sum(p.numel() for p in job.learner.net.parameters()),
+        train_bundles=sum(len(piece.bundles(config.frames, config.ends)) for piece in pieces),
+        held_bundles=job.held_bundles,
+    )
+
+
+def _save(run: Run, job: Job, progress: Progress) -> None:
+    save(
+        Model(
+            run.config, job.averaged.state_dict(), job.reference, job.sources, progress.step, progress.scores
+        ),
+        run.model,
+    )
+    save_state(
+        run,
+        {
+            "step": progress.step,
+            "elapsed_s": progress.elapsed_s,
+            "scores": progress.scores,
+            "sources": [source.name for source in job.sources],
+            "net": job.learner.net.state_dict(),
+            "averaged": job.averaged.state_dict(),
+            "optimizer": job.learner.optimizer.state_dict(),
+        },
+    )
+
+
+def _resume(run: Run, job: Job) -> Progress:
+    state = load_state(run, job.sources)
+    if state is None:
+        return Progress()
+    job.learner.net.load_state_dict(state["net"])
+    job.averaged.load_state_dict(state["averaged"])
+    job.learner.optimizer.load_state_dict(state["optimizer"])
+    return Progress(state["step"], state["elapsed_s"], state["scores"])

@@ -1,0 +1,82 @@
+"""One training step: make bad twice, restore both, compare."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pssr.crappify.chain import Crappifier
+from pssr.errors import TrainingError
+from pssr.losses import TwoPass, total
+from pssr.networks import Generator
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The parts of a step that stay the same.
+
+    Args:
+        net: learns.
+        optimizer: of its parameters.
+        crappifier: makes good bundles bad.
+        weights: of the loss terms, by name.
+        clip: largest norm of the gradient.
+        dtype: in which the network computes; the weights stay float32.
+    """
+
+    net: Generator
+    optimizer: torch.optim.Optimizer
+    crappifier: Crappifier
+    weights: Mapping[str, float]
+    clip: float
+    dtype: torch.dtype
+
+
+def two_pass(learner: Learner, good: Float[Tensor, "n f h w"], rng: torch.Generator) -> TwoPass:
+    """Both answers of the network, from one forward over both bad copies.
+
+    Args:
+        learner: the network and its crappifier.
+        good: bundles on the 0..1 scale.
+        rng: every draw comes from here.
+    """
+    low = torch.cat(learner.crappifier.two_draws(good, rng)).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(good.device.type, dtype=learner.dtype, enabled=learner.dtype != torch.float32):
+        answers = learner.net(low)
+    first, second = answers.float().chunk(2)
+    middle = good.shape[1] // 2
+    return TwoPass(first, second, good[:, middle : middle + 1])
+
+
+def learn(
+    learner: Learner, good: Float[Tensor, "n f h w"], rng: torch.Generator, lr: float
+) -> tuple[float, dict[str, float]]:
+    """One step of the optimizer on both copies together.
+
+    Args:
+        learner: what learns.
+        good: bundles on the 0..1 scale, on the device.
+        rng: on the same device.
+        lr: learning rate of this step.
+
+    Returns:
+        The loss, and its terms by name.
+
+    Raises:
+        TrainingError: loss or gradient is not a number; the weights are as before the step.
+    """
+    loss, terms = total(two_pass(learner, good, rng), learner.weights)
+    learner.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(list(learner.net.parameters()), learner.clip)
+    value = float(loss.detach())
+    if not (torch.isfinite(norm) and torch.isfinite(loss)):
+        raise TrainingError(
+            f"loss: {value} with a gradient of {float(norm)}; use a lower train.lr, or train.precision=fp32"
+        )
+    for group in learner.optimizer.param_groups:
+        group["lr"] = lr
+    learner.optimizer.step()
+    return value, {name: float(term.detach()) for name, term in terms.items()}

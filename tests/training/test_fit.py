@@ -1,0 +1,239 @@
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pssr.config import Config, preset
+from pssr.errors import ConfigError, ModelError, ReadError, ShapeError, TrainingError
+from pssr.model_file import load
+from pssr.training.events import PhaseStarted, Saved, Step, Validated
+from pssr.training.fit import fit
+
+SMALL = {
+    "scale": 2, "network.edsr": {"width": 8, "blocks": 1}, "data.patch_px": 32, "data.batch": 4,
+    "train.steps": 60, "train.validate_every": 20, "train.precision": "fp32",
+}  # fmt: skip
+
+
+def config(**changed) -> Config:
+    return preset("movie").changed(SMALL | {key.replace("__", "."): value for key, value in changed.items()})
+
+
+def movie(frames: int = 30, side: int = 48, seed: int = 0) -> np.ndarray:
+    """Smooth counts that drift, uint16."""
+    rng = np.random.default_rng(seed)
+    field = np.cumsum(np.cumsum(rng.normal(size=(side + frames, side)), 0), 1)
+    field = 1000 * (field - field.min()) / np.ptp(field)
+    return np.stack([field[t : t + side] for t in range(frames)]).astype(np.uint16)
+
+
+def losses(run: Path) -> dict[int, float]:
+    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return {entry["step"]: entry["loss"] for entry in entries if "loss" in entry}
+
+
+def test_a_run_leaves_everything_that_is_needed(tmp_path: Path):
+    events = list(fit(config(), [movie()], tmp_path / "run"))
+    kinds = [type(event) for event in events]
+    assert kinds[0] is PhaseStarted
+    assert kinds[-1] is Saved
+    assert kinds.count(Step) == 60
+    assert kinds.count(Validated) == 3
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {
+        "config.yaml", "model.safetensors", "state.pt", "log.jsonl", "samples",
+    }  # fmt: skip
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
+    assert [e.progress for e in events if isinstance(e, Step)][-1] == 1
+
+
+def test_the_model_file_knows_what_it_was_trained_on(tmp_path: Path):
+    list(fit(config(), [movie()], tmp_path / "run"))
+    model = load(tmp_path / "run")
+    assert model.steps == 60
+    assert model.config == config()
+    assert model.sources[0].shape == (30, 48, 48)
+    assert 0 <= model.sources[0].low < model.sources[0].high <= 1000
+    assert -0.2 < model.reference[0] < 0.3 < model.reference[1] < 1.3
+    assert set(model.scores) == {"psnr", "bicubic_psnr"}
+
+
+def test_the_loss_goes_down(tmp_path: Path):
+    steps = [
+        e.loss for e in fit(config(train__steps=150), [movie()], tmp_path / "run") if isinstance(e, Step)
+    ]
+    assert np.mean(steps[-20:]) < 0.8 * np.mean(steps[:20])
+
+
+def test_the_same_seed_gives_the_same_weights_for_any_number_of_workers(tmp_path: Path):
+    for name, workers in (("a", 0), ("b", 2)):
+        list(fit(config(data__workers=workers, train__steps=12), [movie()], tmp_path / name))
+    a, b = (load(tmp_path / name).weights for name in "ab")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_another_seed_gives_other_weights(tmp_path: Path):
+    for seed in (0, 1):
+        list(fit(config(seed=seed, train__steps=5), [movie()], tmp_path / str(seed)))
+    a, b = (load(tmp_path / str(seed)).weights for seed in (0, 1))
+    assert not torch.equal(a["head.weight"], b["head.weight"])
+
+
+def test_torchs_global_generator_is_left_as_it_was(tmp_path: Path):
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    list(fit(config(train__steps=3), [movie()], tmp_path / "run"))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_closed_run_is_continued_to_the_last_bit(tmp_path: Path):
+    list(fit(config(), [movie()], tmp_path / "whole"))
+    with closing(fit(config(), [movie()], tmp_path / "parts")) as events:
+        for event in events:
+            if isinstance(event, Step) and event.step == 33:
+                break
+    first = next(iter(fit(config(), [movie()], tmp_path / "parts")))
+    assert isinstance(first, PhaseStarted)
+    assert first.step == 33
+    list(fit(config(), [movie()], tmp_path / "parts"))
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    a, b = (load(tmp_path / name).weights for name in ("whole", "parts"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.slow
+def test_a_killed_run_is_continued_to_the_last_bit(tmp_path: Path):
+    """SIGKILL in the middle, then the same command again: the same losses and weights as without it."""
+    program = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from test_fit import config, movie
+        from pssr.training.fit import fit
+        for event in fit(config(train__steps=400, train__save_every_s=0.2), [movie()], sys.argv[1]):
+            pass
+    """)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([sys.executable, "-c", program, whole], check=True)
+    process = subprocess.Popen([sys.executable, "-c", program, killed])
+    deadline = time.monotonic() + 60
+    while not (killed / "state.pt").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = int(torch.load(killed / "state.pt", weights_only=True)["step"])
+    assert 0 < done < 400
+    subprocess.run([sys.executable, "-c", program, killed], check=True)
+    assert losses(killed) == losses(whole)
+    a, b = (load(run).weights for run in (whole, killed))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path):
+    list(fit(config(train__steps=5), [movie()], tmp_path / "run"))
+    before = load(tmp_path / "run").sha256
+    assert [type(e) for e in fit(config(train__steps=5), [movie()], tmp_path / "run")] == [
+        PhaseStarted,
+        Saved,
+    ]
+    assert load(tmp_path / "run").sha256 == before
+
+
+def test_more_steps_continue_a_finished_run(tmp_path: Path):
+    list(fit(config(train__steps=5), [movie()], tmp_path / "run"))
+    steps = [e.step for e in fit(config(train__steps=8), [movie()], tmp_path / "run") if isinstance(e, Step)]
+    assert steps == [6, 7, 8]
+
+
+def test_a_time_limit_ends_the_training_with_the_schedule_done(tmp_path: Path):
+    events = fit(config(train__steps=10**6, train__max_time_s=1.0), [movie()], tmp_path / "run")
+    steps = [e for e in events if isinstance(e, Step)]
+    assert 1.0 <= steps[-1].elapsed_s < 2.0
+    assert steps[-1].progress == 1
+    assert steps[-1].lr < 0.01 * max(s.lr for s in steps)
+
+
+def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"started with train.lr=0.001, not 0.002; use the same settings"):
+        list(fit(config(train__steps=2, train__lr=0.002), [movie()], tmp_path / "run"))
+
+
+def test_other_movies_in_the_same_folder_are_refused(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    with pytest.raises(ConfigError, match="was trained on movie 0; give the same movies"):
+        list(fit(config(train__steps=2), [movie(), movie(seed=1)], tmp_path / "run"))
+
+
+def test_a_damaged_state_is_refused(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    (tmp_path / "run" / "state.pt").write_bytes(b"PK garbage")
+    with pytest.raises(ModelError, match="is damaged; remove the folder"):
+        list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+
+
+def test_pixels_that_are_no_numbers_are_refused_before_training(tmp_path: Path):
+    bad = movie().astype(np.float32)
+    bad[7, 20:28, 20:28] = np.nan
+    with pytest.raises(ReadError, match="movie 0: frame 7 has 64 pixels that are not numbers"):
+        list(fit(config(), [bad], tmp_path / "run"))
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_finite_weights(tmp_path: Path):
+    calls = []
+
+    def breaks(frames, rng):
+        calls.append(1)
+        return frames[:, :, ::2, ::2] * (float("nan") if len(calls) > 40 else 1.0)
+
+    with pytest.raises(TrainingError, match="loss: nan"):
+        list(fit(config(), [movie(3)], tmp_path / "run", crappifier=[breaks]))
+    assert all(torch.isfinite(w).all() for w in load(tmp_path / "run").weights.values())
+
+
+@pytest.mark.parametrize(
+    ("movies", "kind", "message"),
+    [
+        ([], ConfigError, "movies: none given"),
+        ([np.zeros((4, 3, 48, 48))], ShapeError, r"movie 0: its frames are \(3, 48, 48\), not \(Y, X\)"),
+        ([np.zeros((0, 48, 48))], ShapeError, "movie 0: its frames are"),
+        ([np.zeros((30, 16, 16))], ConfigError, "data.patch_px: 32 is larger than a movie of 16 x 16"),
+    ],
+)
+def test_what_is_no_movie_is_refused_before_training(tmp_path: Path, movies, kind, message: str):
+    with pytest.raises(kind, match=message):
+        list(fit(config(), movies, tmp_path / "run"))
+
+
+def test_a_crappifier_of_ones_own_is_used_and_named_in_the_model(tmp_path: Path):
+    seen = []
+
+    def mine(frames, rng):
+        seen.append(tuple(frames.shape))
+        small = frames[:, :, ::2, ::2]
+        return small + 0.01 * torch.randn(small.shape, generator=rng)
+
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run", crappifier=[mine]))
+    assert (4, 3, 32, 32) in seen
+    assert "mine" in load(tmp_path / "run").config.crappifier[0].name
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_movies_of_one_two_and_three_frames_can_be_learned_from(tmp_path: Path, length: int):
+    events = list(fit(config(train__steps=2), [movie(length)], tmp_path / "run"))
+    assert isinstance(events[-1], Saved)
+
+
+def test_nothing_is_left_half_written(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    assert not list(tmp_path.rglob("*.part"))

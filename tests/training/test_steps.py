@@ -1,0 +1,81 @@
+import copy
+
+import pytest
+import torch
+
+from pssr.crappify.chain import crappifier
+from pssr.crappify.noise import Gaussian
+from pssr.crappify.optics import Bin
+from pssr.errors import TrainingError
+from pssr.networks.edsr import edsr
+from pssr.training.steps import Learner, learn, two_pass
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def learner(net=None, sigma: float = 0.1, **changed) -> Learner:
+    torch.manual_seed(0)
+    net = net or edsr(frames=3, scale=2, width=8, blocks=1)
+    settings = {"weights": {"l1": 1.0, "stability": 1.0}, "clip": 1.0, "dtype": torch.float32} | changed
+    return Learner(
+        net, torch.optim.AdamW(net.parameters(), lr=1e-3), crappifier([Bin(), Gaussian(sigma)], 2), **settings
+    )
+
+
+def good() -> torch.Tensor:
+    return torch.rand(4, 3, 16, 16, generator=rng(5))
+
+
+def test_both_answers_are_compared_with_the_same_middle_frame():
+    p = two_pass(learner(), good(), rng())
+    assert torch.equal(p.target, good()[:, 1:2])
+    assert p.first.shape == p.second.shape == p.target.shape
+    assert not torch.equal(p.first, p.second)
+
+
+def test_one_forward_gives_what_two_would():
+    setup = learner()
+    p = two_pass(setup, good(), rng())
+    first, second = setup.crappifier.two_draws(good(), rng())
+    torch.testing.assert_close(p.first, setup.net(first))
+    torch.testing.assert_close(p.second, setup.net(second))
+
+
+def test_one_step_moves_the_weights_once_for_both_copies():
+    setup = learner()
+    before = copy.deepcopy(setup.net.state_dict())
+    loss, terms = learn(setup, good(), rng(), lr=1e-3)
+    assert loss == pytest.approx(terms["l1"] + terms["stability"], abs=1e-6)
+    assert all(not torch.equal(before[name], w) for name, w in setup.net.state_dict().items())
+    assert {int(s["step"]) for s in setup.optimizer.state.values()} == {1}
+
+
+def test_without_noise_both_answers_are_equal():
+    _, terms = learn(learner(sigma=0.0), good(), rng(), lr=1e-3)
+    assert terms["stability"] == 0
+
+
+def test_a_loss_that_is_no_number_stops_before_the_weights_change():
+    setup = learner()
+    before = copy.deepcopy(setup.net.state_dict())
+    with pytest.raises(TrainingError, match="use a lower train.lr"):
+        learn(setup, good() * float("nan"), rng(), lr=1e-3)
+    assert all(torch.equal(before[name], w) for name, w in setup.net.state_dict().items())
+
+
+def test_the_stability_loss_makes_the_network_less_sensitive_to_noise():
+    """At equal steps the answers to two draws differ less, and the truth is missed by little more."""
+    truth = torch.zeros(8, 3, 32, 32)
+    truth[:, :, 8:24, 14:18] = 1.0
+
+    def trained(weight: float) -> tuple[float, float]:
+        setup, draws = learner(sigma=0.3, weights={"l1": 1.0, "stability": weight}), rng()
+        for _ in range(150):
+            _, terms = learn(setup, truth, draws, lr=3e-3)
+        return terms["stability"], terms["l1"]
+
+    plain, steady = trained(0.0), trained(1.0)
+    assert steady[0] < 0.9 * plain[0]
+    assert steady[1] < 1.3 * plain[1]
