@@ -1,0 +1,197 @@
+"""What a notebook needs, one sentence each: train, load, evaluate, preview."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pssr.config import Config
+from pssr.config import preset as named_preset
+from pssr.crappify.chain import crappifier as chain
+from pssr.data.intensity import Planes, measure
+from pssr.errors import ReadError
+from pssr.io.atomic import write_whole
+from pssr.io.stack import Movie, open_stack
+from pssr.pictures import Panel, row_of
+from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
+from pssr.predict.predictor import Predictor, chosen_channels
+from pssr.training.fit import fit
+
+SUFFIXES = (".czi", ".tif", ".tiff")
+Source = str | Path | Planes
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG that a notebook shows by itself.
+
+    Args:
+        png: its bytes.
+    """
+
+    png: bytes
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to a file."""
+        write_whole(Path(path), self.png)
+        return Path(path)
+
+
+def train(
+    source: Source | Sequence[Source],
+    out: str | Path,
+    *,
+    preset: str = "movie",
+    config: Config | None = None,
+    crappifier: Callable[..., torch.Tensor] | None = None,
+    channel: str | int | None = None,
+    settings: dict[str, Any] | None = None,
+    **top: Any,
+) -> Predictor:
+    """Train on high-resolution material alone and give the model back; the same call again continues.
+
+    Args:
+        source: a file, a folder, a movie or a (T, Y, X) array, or several of them.
+        out: the run folder.
+        preset: `movie`, `single` or `zstack`; ignored where a config is given.
+        config: a whole config instead.
+        crappifier: your own `(N, F, H, W)[, rng] -> (N, F, H / scale, W / scale)` instead of the config's.
+        channel: name or number, or `all`; needed where a file has several.
+        settings: by path, such as `{"train.max_time_s": 600}`.
+        top: settings of the first level, such as `scale=4, frames=3`.
+
+    Raises:
+        PssrError: its message says what is wrong and what to do.
+    """
+    config = (config or named_preset(preset)).changed({**top, **(settings or {})})
+    given: list[Planes] = []
+    for one in _each(source):
+        given += movies([one], axis=config.axis, channel=channel) if isinstance(one, str | Path) else [one]
+    with closing(fit(config, given, out, crappifier=[crappifier] if crappifier else [])) as events:
+        for _ in events:
+            pass
+    return load(out)
+
+
+def load(path: str | Path, *, device: str = "auto", trust: Collection[str] = ()) -> Predictor:
+    """A trained model, ready to restore: `pssr.load("runs/mito").predict(movie)`.
+
+    Args:
+        path: a run folder or a model file.
+        device: auto, cpu, cuda, mps.
+        trust: modules outside pssr that the model may name.
+    """
+    return Predictor.load(path, device=device, trust=trust)
+
+
+def evaluate(model: Predictor, movie: Planes, *, seed: int = 0) -> dict[str, Scores]:
+    """Scores of the model and of bicubic interpolation on good frames that it has not seen.
+
+    Args:
+        model: restores.
+        movie: good frames; they are made bad by the model's own crappifier.
+        seed: of the noise.
+
+    Returns:
+        `{"bicubic": ..., "restored": ...}`.
+    """
+    truth = np.stack([np.asarray(movie[t]) for t in range(len(movie))])
+    scale, config = measure(truth), model.model.config
+    make_bad, rng = chain(config.crappifier, config.scale), torch.Generator().manual_seed(seed)
+    low = acquire(truth, make_bad, scale, rng)
+    still = acquire(np.repeat(truth[len(truth) // 2][None], STILL_FRAMES, 0), make_bad, scale, rng)
+    ways = {"bicubic": lambda x: bicubic(x, config.scale), "restored": model.predict}
+    return {name: score(way, truth, low, still, scale) for name, way in ways.items()}
+
+
+def preview(
+    movie: Planes, *, preset: str = "movie", config: Config | None = None, t: int | None = None, seed: int = 0
+) -> Picture:
+    """A good frame beside two bad copies of it: look before you train.
+
+    Args:
+        movie: good frames.
+        preset: whose crappifier.
+        config: a whole config instead.
+        t: which frame; None takes the middle one.
+        seed: of the noise.
+    """
+    config = config or named_preset(preset)
+    plane = np.asarray(movie[len(movie) // 2 if t is None else t])
+    scale, rng = measure(plane[None]), torch.Generator().manual_seed(seed)
+    side = min(256, *plane.shape) // config.scale * config.scale
+    top, left = ((length - side) // 2 for length in plane.shape)
+    good = scale.to_unit(plane[top : top + side, left : left + side])
+    lows = chain(config.crappifier, config.scale).two_draws(torch.from_numpy(good)[None, None], rng)
+    panels = [
+        Panel("good", good),
+        *(Panel(f"made bad, draw {k + 1}", low[0, 0].numpy()) for k, low in enumerate(lows)),
+    ]
+    size = getattr(getattr(movie, "stack", movie), "pixel_size_um", None)
+    return Picture(row_of(panels[::-1], low=0.0, high=1.1, pixel_size_um=size))
+
+
+def movies(
+    sources: Iterable[str | Path],
+    *,
+    axis: str = "T",
+    channel: str | int | None = None,
+    scene: str | int | None = None,
+    axes: str | None = None,
+) -> list[Movie]:
+    """Every movie in files and folders: one per channel chosen, and per z plane (or time point, along Z).
+
+    Args:
+        sources: files, or folders whose CZI and TIFF files are taken in natural order.
+        axis: along which frames follow each other, "T" or "Z".
+        channel: name or number, or `all`; needed where a file has several.
+        scene: name or number; needed where a file has several.
+        axes: what the pages of a plain TIFF are, such as "ZYX".
+
+    Raises:
+        ReadError: a file cannot be read, or a folder has none.
+        ChoiceNeeded: several channels or scenes and none chosen.
+    """
+    found = []
+    for path in files(sources):
+        stack = open_stack(path, scene=scene, axes=axes)
+        other = "Z" if axis == "T" else "T"
+        for c in chosen_channels(stack, channel):
+            found += [stack.movie(c, axis=axis, **{other.lower(): k}) for k in range(stack.sizes[other])]
+    return found
+
+
+def files(sources: Iterable[str | Path]) -> list[Path]:
+    """The files named, and the CZI and TIFF files of the folders named, in natural order.
+
+    Raises:
+        ReadError: a folder without such files.
+    """
+    out: list[Path] = []
+    for source in map(Path, sources):
+        if not source.is_dir():
+            out.append(source)
+            continue
+        inside = [p for p in source.iterdir() if p.suffix.lower() in SUFFIXES]
+        if not inside:
+            raise ReadError(f"{source}: holds no {', '.join(SUFFIXES)} file; name the folder with the stacks")
+        out += sorted(inside, key=_natural)
+    return out
+
+
+def _each(source: Any) -> list[str | Path | Planes]:
+    """One source, or several in a list or tuple; an array or a `Movie` is one."""
+    return list(source) if isinstance(source, list | tuple) else [source]
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """t2 before t10."""
+    return [(0, int(word)) if word.isdigit() else (1, word) for word in re.split(r"(\d+)", path.name.lower())]

@@ -1,0 +1,63 @@
+"""The command `pssr`: words in, one call of the package, lines out."""
+
+import signal
+import sys
+from types import FrameType
+
+import click
+import typer
+
+from pssr.cli.config import config
+from pssr.cli.demo import demo
+from pssr.cli.info import info
+from pssr.cli.predict import predict
+from pssr.cli.train import train
+from pssr.errors import ChoiceNeeded, ConfigError, PssrError
+
+EPILOG = "Every command has examples: pssr train --help. With --debug, an error shows where it came from."
+
+app = typer.Typer(
+    name="pssr",
+    help="Restore fast, noisy, low-resolution point-scanning movies, having seen high-resolution ones.",
+    epilog=EPILOG,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (train, predict, info, config, demo):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; exit with 0, 1 for a failure, 2 for a wrong command, 130 or 143 when stopped."""
+    signal.signal(signal.SIGTERM, _terminated)
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    debug = len(words) < len(sys.argv) - 1
+    sys.exit(_run(words, debug))
+
+
+def _run(words: list[str], debug: bool) -> int:
+    try:
+        # Without standalone mode an Exit comes back as its code.
+        code = app(words, prog_name="pssr", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except PssrError as error:
+        if debug:
+            raise
+        print(f"pssr: {error}", file=sys.stderr)
+        return 2 if isinstance(error, ConfigError | ChoiceNeeded) else 1
+    except (KeyboardInterrupt, click.Abort):
+        print(
+            "pssr: stopped; what was learned or written so far is kept, run the same command again",
+            file=sys.stderr,
+        )
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    """Leave through every `finally`, so that a training saves itself before the scheduler loses patience."""
+    raise SystemExit(143)

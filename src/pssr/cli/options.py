@@ -1,0 +1,19 @@
+"""Options that several commands share, in the same words."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Inputs = Annotated[
+    list[Path], typer.Argument(help="CZI or TIFF files, or folders of them", show_default=False)
+]
+Channel = Annotated[
+    str | None, typer.Option(help="name or number of the channel, or all", show_default=False)
+]
+Scene = Annotated[str | None, typer.Option(help="name or number of the scene", show_default=False)]
+Axes = Annotated[
+    str | None, typer.Option(help="what the pages of a plain TIFF are, such as ZYX", show_default=False)
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace outputs that exist")]

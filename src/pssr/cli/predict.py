@@ -1,0 +1,103 @@
+"""`pssr predict`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pssr.cli.options import Axes, Channel, Device, Inputs, Overwrite, Scene
+
+ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".czi")
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="a run folder or a model file", show_default=False)],
+    inputs: Inputs,
+    out: Annotated[Path, typer.Option("-o", "--out", help="a folder, or for one input a .tif file")],
+    channel: Channel = None,
+    scene: Scene = None,
+    axes: Axes = None,
+    device: Device = "auto",
+    tile: Annotated[
+        int | None, typer.Option(help="tile side in low-resolution pixels; changes memory, not pixels")
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Restore low-resolution stacks to OME-TIFF, in their own dtype and with their metadata.
+
+    One bad file does not stop the others; then the exit code is 1.
+
+    \b
+    pssr predict runs/mito lowres.czi -o restored.ome.tif
+    pssr predict runs/mito lowres/ -o restored/ --channel all
+    """
+    # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
+    from contextlib import closing
+    from dataclasses import replace
+
+    from pssr.api import files, load
+    from pssr.cli.show import report, stages
+    from pssr.errors import ChoiceNeeded, PssrError
+    from pssr.io.stack import open_stack
+
+    pairs = [(path, target) for path, target in targets(files(inputs), out)]
+    predictor = replace(load(model, device=device), tile_px=tile)
+    failed: list[PssrError] = []
+    with stages() as show:
+        for source, target in pairs:
+            try:
+                for note in open_stack(source, scene=scene, axes=axes).notes:
+                    report(f"{source.name}: {note}")
+                steps = predictor.steps(
+                    source, target, channel=channel, scene=scene, axes=axes, overwrite=overwrite
+                )
+                with closing(steps):
+                    for done, total in steps:
+                        show(f"restore {source.name}", done / total)
+            except PssrError as error:
+                if len(pairs) == 1 or isinstance(error, ChoiceNeeded):
+                    raise
+                failed.append(error)
+                report(f"pssr: {error}")
+            else:
+                report(f"{target}")
+    if failed:
+        report(f"pssr: {len(failed)} of {len(pairs)} files failed; the others are restored")
+        raise typer.Exit(1)
+
+
+def targets(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Each input with its output: the file named, or a name in the folder that tells the inputs apart.
+
+    Args:
+        sources: what to restore.
+        out: a .tif file for one input, else a folder, which is made.
+
+    Raises:
+        ConfigError: several inputs and one file, or two inputs that would share an output.
+        WriteError: the folder cannot be made.
+    """
+    # Imported here: the command line parses its words before anything else is loaded.
+    from pssr.errors import ConfigError, WriteError
+
+    if out.suffix.lower() in (".tif", ".tiff") and not out.is_dir():
+        if len(sources) > 1:
+            raise ConfigError(f"{out}: is one file for {len(sources)} inputs; name a folder")
+        return [(sources[0], out)]
+    pairs = [(source, out / f"{_stem(source.name)}_restored.ome.tif") for source in sources]
+    names = [target.name for _, target in pairs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise ConfigError(
+            f"{out / twice}: two inputs would be written there; restore them into different folders"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{out}: cannot be made ({error.strerror}); choose another folder") from error
+    return pairs
+
+
+def _stem(name: str) -> str:
+    ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
+    return name[: len(name) - len(ending)]

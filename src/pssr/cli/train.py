@@ -1,0 +1,64 @@
+"""`pssr train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pssr.cli.options import Axes, Channel, Inputs, Scene
+
+
+def train(
+    inputs: Inputs,
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="the run folder; an interrupted run in it is continued")
+    ],
+    preset: Annotated[str, typer.Option(help="movie, single or zstack: settings to start from")] = "movie",
+    config: Annotated[Path | None, typer.Option(help="a YAML file of settings, instead of a preset")] = None,
+    scale: Annotated[
+        int | None, typer.Option(help="restored pixels per low-resolution pixel: 1, 2, 3, 4, 8")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="frames in a bundle: 1, 3 or 5")] = None,
+    size: Annotated[str | None, typer.Option(help="of the network: fast, small or quality")] = None,
+    steps: Annotated[int | None, typer.Option(help="training steps in all")] = None,
+    max_time: Annotated[float | None, typer.Option(help="seconds of training in all")] = None,
+    channel: Channel = None,
+    scene: Scene = None,
+    axes: Axes = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")] = None,
+    seed: Annotated[int | None, typer.Option(help="of every random draw")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="any setting, such as train.lr=5e-4")
+    ] = None,
+) -> None:
+    """Train a model on high-resolution stacks alone.
+
+    Low-resolution copies are made while it trains. Run the same command again to continue. Settings: preset,
+    then --config, then the options here, then --set.
+
+    \b
+    pssr train good_movies/ -o runs/mito
+    pssr train mito.czi -o runs/mito --channel mito --scale 4 --max-time 600
+    pssr train stack.tif -o runs/em --preset zstack --axes ZYX --set crappifier.poisson.peak=[50,200]
+    """
+    # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
+    from contextlib import closing
+
+    from pssr.api import movies
+    from pssr.cli.show import follow
+    from pssr.config import assignments, read
+    from pssr.config import preset as named_preset
+    from pssr.training.fit import fit
+
+    named = {
+        "scale": scale, "frames": frames, "network.edsr.size": size, "train.steps": steps,
+        "train.max_time_s": max_time, "train.device": device, "seed": seed,
+    }  # fmt: skip
+    chosen = read(config) if config else named_preset(preset)
+    chosen = chosen.changed({k: v for k, v in named.items() if v is not None}).changed(
+        assignments(settings or [])
+    )
+    found = movies(inputs, axis=chosen.axis, channel=channel, scene=scene, axes=axes)
+    with closing(fit(chosen, found, out)) as events:
+        follow(events)
+    print(f"model: {out / 'model.safetensors'}\nnext:  pssr predict {out} LOW_RESOLUTION_FILES -o restored/")

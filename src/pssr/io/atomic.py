@@ -1,0 +1,30 @@
+"""Small files that are either complete or not there."""
+
+import os
+from pathlib import Path
+
+from pssr.errors import WriteError
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file under `.part`, force it to disk, and rename it: what was there before stays until then.
+
+    Args:
+        path: the final name; a file of that name is replaced.
+        content: all of it.
+
+    Raises:
+        WriteError: the disk is full, or the folder cannot be written to.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror}); free some space or choose another folder"
+        ) from error
