@@ -26,11 +26,11 @@ from pssr.training.fit import fit
 DARK_COUNTS, FULL_COUNTS = 200, 4000  # offset of the detector, and what the brightest structure adds to it
 TRAIN_MOVIES, FRAMES, SIDE_PX = 3, 24, 256
 LARGEST_TEST = (24, 512)  # frames and pixels of a person's own movie that the table is made from
-# The acquisition that is restored: 80 photons at full scale, and a read noise of 2 % of it.
+# The acquisition that is restored: 50 photons at full scale, and a read noise of 3 % of it.
 ACQUISITION = {
-    "crappifier.blur.sigma_px": 0.8,
-    "crappifier.poisson.peak": 80.0,
-    "crappifier.gaussian.sigma": 0.02,
+    "crappifier.blur.sigma_px": 0.4,
+    "crappifier.poisson.peak": 50.0,
+    "crappifier.gaussian.sigma": 0.03,
 }
 ARMS = {"one frame, plain L1": "single", "three frames + stability": "movie"}
 ZOOM = 24  # low-resolution pixels along a side of the comparison picture

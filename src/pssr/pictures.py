@@ -98,7 +98,7 @@ def _scale_bar(draw: ImageDraw.ImageDraw, size: tuple[int, int], px_per_um: floa
     )
     right, bottom = size[0] - 2 * GAP_PX - 6, size[1] - 2 * GAP_PX - 6
     left = right - length_um * px_per_um
-    label = f"{length_um:g} µm" if length_um >= 1 else f"{1000 * length_um:g} nm"
+    label = f"{length_um:g} um" if length_um >= 1 else f"{1000 * length_um:g} nm"
     draw.rectangle((left - 1, bottom - 6, right + 1, bottom + 1), fill=PAPER)
     draw.rectangle((left, bottom - 5, right, bottom), fill=INK)
     draw.text(
