@@ -43,7 +43,7 @@ class SimulatedMovie:
         return len(self.frames)
 
     def __getitem__(self, t: int, /) -> Float[np.ndarray, "y x"]:
-        return self.frames[t]
+        return np.asarray(self.frames[t])
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ class CziReader:
         asked = {"T": t, "C": c, "Z": z}
         names = {axis: first + asked[axis] for axis, first in self.start.items()} | self.fixed
         try:
-            pixels, found = _library(path)(str(path)).read_image(**names)
+            # Given a name, the library would leave the file open until it is collected as garbage.
+            with path.open("rb") as file:
+                pixels, found = _library(path)(file).read_image(**names)
         except (RuntimeError, OSError, ValueError) as error:
             raise ReadError(f"{path}: T {t}, C {c}, Z {z} cannot be read ({error}); copy it again") from error
         varying = [name for name, size in found if size != 1 and name not in "YX"]

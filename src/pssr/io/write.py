@@ -102,7 +102,7 @@ class StackWriter:
             WriteError: as for the class.
         """
         target = Path(path)
-        if target.resolve() == stack.path.resolve():
+        if target.exists() and target.samefile(stack.path):
             raise WriteError(f"{target}: is the file to read from; choose another name")
         full = {**stack.sizes, **(sizes or {})}
         return cls(
@@ -134,7 +134,7 @@ class StackWriter:
                 f"{self.path}: is not open; write planes inside `with StackWriter(...) as writer`"
             )
         place, shape = (T, C, Z), (self.sizes["Y"], self.sizes["X"])
-        if plane.shape != shape or plane.dtype != self.dtype:
+        if plane.shape != shape or plane.dtype.newbyteorder("=") != self.dtype:
             raise ShapeError(
                 f"{self.path}: the plane at T {T} is {plane.shape} {plane.dtype}; give {shape} {self.dtype}"
             )

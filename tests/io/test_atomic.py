@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+
+from pssr.errors import WriteError
+from pssr.io.atomic import write_whole
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path):
+    write_whole(tmp_path / "a", b"old")
+    write_whole(tmp_path / "a", b"new content")
+    assert (tmp_path / "a").read_bytes() == b"new content"
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path):
+    with pytest.raises(WriteError, match="absent"):
+        write_whole(tmp_path / "absent" / "a", b"")
+
+
+def test_what_was_there_survives_a_failure(tmp_path: Path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "inside").touch()
+    with pytest.raises(WriteError, match="cannot be written"):
+        write_whole(tmp_path / "a", b"new")
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]

@@ -1,0 +1,124 @@
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pssr.errors import ChoiceNeeded, ReadError
+from pssr.io.stack import open_stack
+
+AIRYSCAN = "czi_readers/Airyscan_T3_C2_live_mito_microtubule.czi"
+
+
+def test_a_live_movie_with_its_metadata(data_folder):
+    stack = open_stack(data_folder / AIRYSCAN)
+    assert stack.format == "CZI"
+    assert dict(stack.sizes) == {"T": 3, "C": 2, "Z": 1, "Y": 480, "X": 480}
+    assert stack.channels == ("ChA-T1", "ChA-T2")
+    assert stack.pixel_size_um == pytest.approx(0.0439294, rel=1e-5)
+    assert stack.interval_s == pytest.approx(0.523)
+    assert stack.dtype == np.uint16
+
+
+def test_planes_are_those_that_were_written(data_folder):
+    """The blob of the synthetic movie moves to the right; each channel's frames differ."""
+    stack = open_stack(data_folder / "czi_synthetic_fixtures/T5_C2_Z1_u16.czi")
+    planes = {(t, c): stack.plane(T=t, C=c) for t in range(5) for c in range(2)}
+    assert len({plane.tobytes() for plane in planes.values()}) == 10
+    assert all(plane.shape == (96, 128) for plane in planes.values())
+
+
+def test_time_passes_smoothly_in_a_long_movie(data_folder):
+    """Frames in a wrong order would not resemble their neighbours."""
+    movie = open_stack(data_folder / "live_mito_airyscan/dev_20240927_cell12_T100.czi").movie("af647-t1")
+    frames = [movie[t].astype(float).ravel() for t in range(30)]
+    near = np.mean([np.corrcoef(frames[t], frames[t + 1])[0, 1] for t in range(29)])
+    far = np.mean([np.corrcoef(frames[t], frames[t + 20])[0, 1] for t in range(9)])
+    assert near > 0.85
+    assert near > far + 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "dtype"),
+    [
+        ("czi_readers/CellDivision_T3_Z6_CH1_zstd.czi", (3, 1, 6, 200, 300), "u2"),
+        ("czi_readers/DAPI_GFP_8bit_noscale.czi", (1, 2, 1, 640, 640), "u1"),
+        ("czi_readers/newCZI_zstd0_kidney.czi", (1, 1, 1, 512, 512), "u2"),
+        ("czi_readers/LLS7_small.czi", (2, 2, 3, 64, 64), "u2"),
+        ("czi_synthetic_fixtures/T4_C1_Z1_float32.czi", (4, 1, 1, 96, 128), "f4"),
+        ("czi_synthetic_fixtures/T3_C1_Z4_u8_zstd1.czi", (3, 1, 4, 96, 128), "u1"),
+        ("czi_synthetic_fixtures/no_metadata_T3.czi", (3, 1, 1, 96, 128), "u2"),
+    ],
+)
+def test_kinds_of_files_that_microscopes_write(data_folder, name, sizes, dtype):
+    stack = open_stack(data_folder / name)
+    assert tuple(stack.sizes.values()) == sizes
+    last = stack.plane(T=sizes[0] - 1, C=sizes[1] - 1, Z=sizes[2] - 1)
+    assert last.dtype == stack.dtype == np.dtype(dtype)
+    assert last.std() > 0
+
+
+def test_unknown_pixel_size_stays_unknown(data_folder):
+    stack = open_stack(data_folder / "czi_readers/DAPI_GFP_8bit_noscale.czi")
+    assert stack.spacing_um == {}
+    assert stack.pixel_size_um is None
+    assert stack.interval_s is None
+    assert stack.channels == ("channel 0", "channel 1")
+
+
+def test_scenes_are_chosen_by_name_or_number(data_folder):
+    path = data_folder / "czi_readers/WellD6-7_two_scenes_far_apart.czi"
+    with pytest.raises(ChoiceNeeded, match=r"choose a scene \(D6, D7\)"):
+        open_stack(path)
+    with pytest.raises(ChoiceNeeded, match="has no scene 'D8'; choose one of D6, D7"):
+        open_stack(path, scene="D8")
+    first, second = open_stack(path, scene=0), open_stack(path, scene="D7")
+    assert (first.scene, second.scene) == ("D6", "D7")
+    assert first.plane().shape == (440, 544)
+    assert not np.array_equal(first.plane(), second.plane())
+    assert second.movie().name.endswith("scene D7]")
+
+
+def test_a_scene_that_is_not_there(data_folder):
+    with pytest.raises(ChoiceNeeded, match="has only one"):
+        open_stack(data_folder / AIRYSCAN, scene=4)
+
+
+def test_one_tile_of_a_scene_is_a_plane(data_folder):
+    stack = open_stack(data_folder / "czi_readers/S3_1Pos_2Mosaic_zstd.czi", scene="P1")
+    assert stack.plane().shape == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("name", "scene", "message"),
+    [
+        ("czi_readers/LSM880_AiryScan_ragged_32phase.czi", None, "32 phases"),
+        ("czi_readers/RGB-multichannel.czi", None, "BGR 8 bit"),
+        ("czi_readers/mosaic_test.czi", None, "mosaic of 2 tiles"),
+        ("czi_readers/S3_1Pos_2Mosaic_zstd.czi", "TR1", "mosaic of 10 tiles"),
+        (
+            "czi_synthetic_fixtures/ragged_T4_C2_missing_T2C1.czi",
+            None,
+            r"1 of 8 planes are missing \(T 2 C 1 Z 0\)",
+        ),
+        ("czi_synthetic_fixtures/aborted_T5_C2_last_half_frame.czi", None, r"missing \(T 4 C 1 Z 0\)"),
+    ],
+)
+def test_what_cannot_be_read_rightly_is_refused_by_name(data_folder, name, scene, message):
+    with pytest.raises(ReadError, match=message):
+        open_stack(data_folder / name, scene=scene)
+
+
+def test_without_the_library_the_message_says_how_to_get_it(data_folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "aicspylibczi", None)
+    with pytest.raises(ReadError, match=r"pip install 'pssr-toolkit\[czi\]'"):
+        open_stack(data_folder / AIRYSCAN)
+
+
+def test_a_file_that_vanished_is_a_read_error(data_folder, tmp_path: Path):
+    copy = tmp_path / "a.czi"
+    copy.write_bytes((data_folder / "czi_synthetic_fixtures/T2_only.czi").read_bytes())
+    stack = open_stack(copy)
+    copy.unlink()
+    with pytest.raises(ReadError, match="cannot be read"):
+        stack.plane(T=1)
