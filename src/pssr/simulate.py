@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.ndimage import gaussian_filter, gaussian_filter1d
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, zoom
 
 LENGTH_UM, WIDTH_UM = (1.2, 6.0), (0.2, 0.35)
 WIDTH_CLASSES = 4
 MARGIN_UM = 4.0  # simulated around the field, so that tubules come and go at its edges
 STEP_UM = 0.02  # between the points that a tubule is drawn from
 SHARE_BRANCHES, SHARE_DIVIDING = 0.3, 0.4
+HAZE_GRID = 5  # light from out of focus varies this slowly across the field
 BENDS = 4  # modes of bending
 BEND_S, WANDER_S, RUN_S, JOIN_S = 25.0, 8.0, 6.0, 5.0  # how long a bend, a direction, a run, a joining lasts
 WANDER_UM_PER_S, RUN_UM_PER_S, DRIFT_UM_PER_S = 0.012, 0.06, 0.006
@@ -97,8 +98,14 @@ def tubules(
             for points, light in _live(made, side_um, frames, interval_s, rng)
         ]
     )
-    haze = gaussian_filter(rng.standard_normal((size_px, size_px)), 0.1 * size_px)
-    shown += 0.04 * np.percentile(shown, 99.9) * (1.5 + haze / max(haze.std(), 1e-9)).clip(0)
+    haze = zoom(
+        rng.standard_normal((HAZE_GRID, HAZE_GRID)),
+        size_px / HAZE_GRID,
+        order=3,
+        grid_mode=True,
+        mode="nearest",
+    )
+    shown += 0.04 * np.percentile(shown, 99.9) * (1.5 + haze).clip(0)
     return SimulatedMovie((shown / shown.max()).astype(np.float32), pixel_size_um, interval_s, seed)
 
 
@@ -190,7 +197,9 @@ def _draw(
     """Light spread over the pixels of the field, each tubule as wide as its class."""
     edge = int(np.ceil(3 * WIDTH_UM[1] / pixel_size_um))
     side = size_px + 2 * edge
-    spot = (points - MARGIN_UM) / pixel_size_um + edge
+    spot = (
+        (points - MARGIN_UM) / pixel_size_um - 0.5 + edge
+    )  # the middle of the first pixel is half a pixel in
     corner = np.floor(spot).astype(int)
     part = spot - corner
     inside = ((corner >= 0) & (corner < side - 1)).all(-1)
