@@ -36,7 +36,11 @@ class Data(BaseModel):
     """Which patches a step sees."""
 
     model_config = SETTINGS
-    patch_px: int = Field(96, ge=8, description="side of a training patch in high-resolution pixels")
+    patch_px: int = Field(
+        96,
+        ge=8,
+        description="side of a training patch in high-resolution pixels; smaller where a movie is smaller",
+    )
     batch: int = Field(16, ge=1, description="patches in a step; each is crappified twice")
     tries: int = Field(
         4, ge=1, description="crops looked at for each patch; the one with most structure is taken"

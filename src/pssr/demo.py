@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pssr.config import Config, preset
+from pssr.config import preset
 from pssr.crappify.chain import crappifier
 from pssr.data.intensity import Intensity, Planes, measure
 from pssr.data.split import Piece, split
@@ -113,7 +113,7 @@ def run(
     material = _own(movies) if movies else (yield from _simulated(seed))
     predictors = {}
     for name, preset_name in ARMS.items():
-        config = _fitting(preset(preset_name).changed({"seed": seed, "train.max_time_s": train_s}), material)
+        config = preset(preset_name).changed({"seed": seed, "train.max_time_s": train_s})
         folder = out / "runs" / preset_name
         with closing(fit(config, material.train, folder)) as events:
             for event in events:
@@ -150,12 +150,6 @@ def _own(movies: Sequence[Planes]) -> Material:
         getattr(stack, "interval_s", None),
         getattr(movies[piece.movie], "channel", "channel 0"),
     )
-
-
-def _fitting(config: Config, material: Material) -> Config:
-    """Smaller patches where a movie is smaller than the preset's."""
-    least = min(side for movie in material.train for side in np.asarray(movie[0]).shape)
-    return config.changed({"data.patch_px": min(config.data.patch_px, least // config.scale * config.scale)})
 
 
 def _judge(

@@ -54,6 +54,13 @@ def test_a_run_leaves_everything_that_is_needed(tmp_path: Path):
     assert [e.progress for e in events if isinstance(e, Step)][-1] == 1
 
 
+def test_patches_are_no_larger_than_the_smallest_movie(tmp_path: Path):
+    events = fit(config(data__patch_px=96), [movie(side=64), movie(side=41)], tmp_path / "run")
+    with closing(events):
+        assert next(events).patch_px == 40
+    assert "patch_px: 40" in (tmp_path / "run" / "config.yaml").read_text()
+
+
 def test_the_model_file_knows_what_it_was_trained_on(tmp_path: Path):
     list(fit(config(), [movie()], tmp_path / "run"))
     model = load(tmp_path / "run")
@@ -207,7 +214,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_finite_weights(tmp_path: Pat
         ([], ConfigError, "movies: none given"),
         ([np.zeros((4, 3, 48, 48))], ShapeError, r"movie 0: its frames are \(3, 48, 48\), not \(Y, X\)"),
         ([np.zeros((0, 48, 48))], ShapeError, "movie 0: its frames are"),
-        ([np.zeros((30, 16, 16))], ConfigError, "data.patch_px: 32 is larger than a movie of 16 x 16"),
+        ([np.zeros((30, 60, 15))], ConfigError, "the smallest is 15 px wide; at scale 2 give at least 16 px"),
     ],
 )
 def test_what_is_no_movie_is_refused_before_training(tmp_path: Path, movies, kind, message: str):

@@ -49,7 +49,7 @@ def stages() -> Iterator[Show]:
             due = time.monotonic() - said.get(stage, -LINE_EVERY_S) >= LINE_EVERY_S or share >= 1
             if not CONSOLE.is_terminal and due:
                 said[stage] = time.monotonic()
-                report(f"{stage}: {share:.0%}")
+                report(f"{stage}: {int(100 * share)} %")
 
         yield show
 
@@ -77,5 +77,6 @@ def _plan(event: PhaseStarted) -> str:
     held = f"{event.held_bundles} held back" if event.held_bundles else "none held back, so no validation"
     return (
         f"{begin} to {event.steps}: {event.parameters} weights, {event.train_bundles} bundles ({held}), "
+        f"patches of {event.patch_px} px, "
         f"{event.device} in {event.precision}"
     )

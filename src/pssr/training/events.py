@@ -18,6 +18,7 @@ class PhaseStarted:
         parameters: weights of the network.
         train_bundles: different bundles to learn from.
         held_bundles: bundles held back for validation.
+        patch_px: side of a training patch; smaller than asked for where a movie is.
     """
 
     name: str
@@ -28,6 +29,7 @@ class PhaseStarted:
     parameters: int
     train_bundles: int
     held_bundles: int
+    patch_px: int
 
 
 @dataclass(frozen=True)

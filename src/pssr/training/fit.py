@@ -18,7 +18,7 @@ from pssr.parts import Part
 from pssr.predict.device import choose_device, fast_precision
 from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
 from pssr.training.optim import average, one_cycle
-from pssr.training.prepare import CRAPPIFY, Job, generator, prepare
+from pssr.training.prepare import CRAPPIFY, Job, fitted, generator, prepare
 from pssr.training.run import Run, load_state, open_run, save_state, write_log
 from pssr.training.steps import learn
 from pssr.training.validation import validate
@@ -62,6 +62,7 @@ def fit(
     """
     if crappifier:
         config = config.model_copy(update={"crappifier": tuple(Part(_name(step)) for step in crappifier)})
+    config = fitted(config, movies)
     device = choose_device(config.train.device)
     run = open_run(Path(out), config, fast_precision(device) if config.train.precision == "auto" else "")
     job = prepare(run.config, movies, device, crappifier)
@@ -146,6 +147,7 @@ def _started(run: Run, job: Job, progress: Progress) -> PhaseStarted:
         parameters=sum(p.numel() for p in job.learner.net.parameters()),
         train_bundles=sum(len(piece.bundles(config.frames, config.ends)) for piece in pieces),
         held_bundles=job.held_bundles,
+        patch_px=job.patches.size_px,
     )
 
 

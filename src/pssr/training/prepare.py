@@ -25,6 +25,8 @@ CRAPPIFY, VALIDATE, REFERENCE = (
     2**31 + 2,
 )  # items that no patch has: one stream of draws each
 
+LEAST_LOW_PX = 8  # side of the smallest useful patch in low-resolution pixels
+
 
 @dataclass(frozen=True)
 class Job:
@@ -57,7 +59,7 @@ def prepare(
     """Check the movies, split them, and build network, crappifier and optimizer.
 
     Args:
-        config: resolved.
+        config: resolved, and fitted to the movies.
         movies: high-resolution planes, at least one movie.
         device: where to train.
         steps: a crappifier of callables instead of the config's.
@@ -71,10 +73,10 @@ def prepare(
     scales = [Intensity(s.low, s.high) for s in sources]
     train, held = split(
         [s.shape for s in sources],
-        frames=config.frames, ends=config.ends, share=config.data.held_back, least_rows=_patch_px(config),
+        frames=config.frames, ends=config.ends, share=config.data.held_back, least_rows=config.data.patch_px,
     )  # fmt: skip
     cache = PlaneCache(movies)
-    patches = _patches(config, cache, train, scales, _patch_px(config), config.data.batch)
+    patches = _patches(config, cache, train, scales, config.data.patch_px, config.data.batch)
     learner = _learner(config, make_bad, device)
     return Job(
         patches=patches,
@@ -86,6 +88,26 @@ def prepare(
         reference=reference(config, cache, scales, make_bad),
         device=device,
     )
+
+
+def fitted(config: Config, movies: Sequence[Planes]) -> Config:
+    """The settings with patches no larger than the smallest movie.
+
+    Args:
+        config: as asked for.
+        movies: high-resolution planes.
+
+    Raises:
+        ConfigError: a movie is smaller than any useful patch.
+    """
+    sides = [min(np.shape(movie[0])) for movie in movies if len(movie) and np.ndim(movie[0]) == 2]
+    side = min([config.data.patch_px, *sides]) // config.scale * config.scale
+    if side < LEAST_LOW_PX * config.scale:
+        raise ConfigError(
+            f"movies: the smallest is {min(sides)} px wide; at scale {config.scale} give at least "
+            f"{LEAST_LOW_PX * config.scale} px, or use a smaller scale"
+        )
+    return config.changed({"data.patch_px": side})
 
 
 def describe(movies: Sequence[Planes]) -> list[Source]:
@@ -139,10 +161,6 @@ def generator(seed: int, step: int, item: int, device: torch.device | None = Non
     """A torch generator derived from (seed, step, item)."""
     number = int(np.random.SeedSequence((seed, step, item)).generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator(device or "cpu").manual_seed(number)
-
-
-def _patch_px(config: Config) -> int:
-    return config.data.patch_px // config.scale * config.scale
 
 
 def _patches(
