@@ -1,7 +1,10 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from pssr.simulate import tubules
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,23 @@ def data_folder() -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     return pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def good_movie() -> np.ndarray:
+    """A movie of tubules as counts: (30, 96, 96), uint16."""
+    return np.rint(200 + 3000 * tubules(frames=30, size_px=96, seed=5).frames).astype(np.uint16)
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory, good_movie: np.ndarray) -> Path:
+    """A small network trained for a few seconds: scale 2, three frames."""
+    # Imported here: most tests need no torch.
+    from pssr.config import preset
+    from pssr.training.fit import fit
+
+    small = {"scale": 2, "network.edsr": {"width": 12, "blocks": 2}, "data.patch_px": 48, "data.batch": 4}
+    config = preset("movie").changed(small | {"train.steps": 150, "train.precision": "fp32"})
+    folder = tmp_path_factory.mktemp("trained") / "mito"
+    list(fit(config, [good_movie], folder))
+    return folder

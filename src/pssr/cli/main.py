@@ -4,7 +4,6 @@ import signal
 import sys
 from types import FrameType
 
-import click
 import typer
 
 from pssr.cli.config import config
@@ -31,7 +30,8 @@ for command in (train, predict, info, config, demo):
 
 def main() -> None:
     """Run the command line; exit with 0, 1 for a failure, 2 for a wrong command, 130 or 143 when stopped."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stopped)
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1
     sys.exit(_run(words, debug))
@@ -39,25 +39,21 @@ def main() -> None:
 
 def _run(words: list[str], debug: bool) -> int:
     try:
-        # Without standalone mode an Exit comes back as its code.
-        code = app(words, prog_name="pssr", standalone_mode=False)
-    except click.UsageError as error:
-        error.show()
-        return 2
+        app(words, prog_name="pssr")
     except PssrError as error:
         if debug:
             raise
         print(f"pssr: {error}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | ChoiceNeeded) else 1
-    except (KeyboardInterrupt, click.Abort):
-        print(
-            "pssr: stopped; what was learned or written so far is kept, run the same command again",
-            file=sys.stderr,
-        )
-        return 130
-    return code if isinstance(code, int) else 0
+    except SystemExit as end:
+        if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
+            print(
+                "pssr: stopped; what was learned so far is kept, run the same command again", file=sys.stderr
+            )
+        return end.code if isinstance(end.code, int) else 0
+    return 0
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
+def _stopped(number: int, _frame: FrameType | None) -> None:
     """Leave through every `finally`, so that a training saves itself before the scheduler loses patience."""
-    raise SystemExit(143)
+    raise SystemExit(128 + number)

@@ -15,8 +15,9 @@ from jaxtyping import Num
 
 from pssr.errors import PssrError, ReadError
 from pssr.io.header import Header, channel_names
+from pssr.io.ome import of_ome
 from pssr.io.tiff_check import check_page, native, page_offsets
-from pssr.io.tiff_meaning import Meaning, of_imagej, of_ome, of_pages
+from pssr.io.tiff_meaning import Meaning, of_imagej, of_pages
 
 # tifffile reports damage by logging and goes on; here every such case is an error of its own.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)

@@ -62,7 +62,7 @@ def score(
     restore: Restore,
     movie: Num[np.ndarray, "t y x"],
     low: Num[np.ndarray, "t low_y low_x"],
-    still: Num[np.ndarray, "t low_y low_x"],
+    still: Num[np.ndarray, "still_t still_y still_x"],
     scale: Intensity,
 ) -> Scores:
     """All scores of one way to restore.

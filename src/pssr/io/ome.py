@@ -1,0 +1,134 @@
+"""What the pages of an OME-TIFF mean: its OME-XML, read as data."""
+
+import itertools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from pssr.errors import ChoiceNeeded, ReadError
+from pssr.io.tiff_meaning import SECONDS, UM, Meaning, known, positive
+
+MOST_PLANES = 1_000_000
+
+
+def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning:
+    """The meaning of an OME-TIFF, all of whose planes must lie in this file.
+
+    Args:
+        path: of the file, for messages.
+        xml: its OME-XML.
+        total: pages in the file.
+        scene: name or number of the image; needed where there are several.
+
+    Raises:
+        ReadError: the XML is damaged or announces planes that are not in the file.
+        ChoiceNeeded: several images and none chosen.
+    """
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise ReadError(f"{path}: its OME-XML is damaged ({error}); export it again") from error
+    for element in root.iter():
+        element.tag = str(element.tag).rpartition("}")[2]
+    image, name = _image(path, root.findall("Image"), scene)
+    pixels = image.find("Pixels")
+    if pixels is None:
+        raise ReadError(f"{path}: its OME-XML describes no pixels; export it again")
+    channels = pixels.findall("Channel")
+    count = {axis: _size(path, pixels, axis) for axis in "TCZ"}
+    samples = int(channels[0].get("SamplesPerPixel") or 1) if channels else 1
+    count["C"] = max(count["C"] // max(samples, 1), 1)
+    return Meaning(
+        format="OME-TIFF",
+        count=count,
+        pages=_ome_pages(path, pixels, count, total, root.get("UUID")),
+        channels=tuple(channel.get("Name") for channel in channels),
+        spacing_um=known(
+            {
+                a: positive(pixels.get(f"PhysicalSize{a}"), UM, pixels.get(f"PhysicalSize{a}Unit", "µm"))
+                for a in "XYZ"
+            }
+        ),
+        interval_s=positive(pixels.get("TimeIncrement"), SECONDS, pixels.get("TimeIncrementUnit", "s")),
+        scene=name,
+        plane_shape=(_size(path, pixels, "Y"), _size(path, pixels, "X")),
+    )
+
+
+def _image(
+    path: Path, images: list[ElementTree.Element], scene: str | int | None
+) -> tuple[ElementTree.Element, str | None]:
+    if not images:
+        raise ReadError(f"{path}: its OME-XML describes no image; export it again")
+    names = [image.get("Name") or str(k) for k, image in enumerate(images)]
+    if len(images) == 1 and (scene is None or str(scene) in (names[0], "0")):
+        return images[0], None
+    if scene is None:
+        raise ChoiceNeeded(f"{path}: choose a scene ({', '.join(names)})")
+    for k, name in enumerate(names):
+        if str(scene) in (name, str(k)):
+            return images[k], name
+    raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {', '.join(names)}")
+
+
+def _size(path: Path, pixels: ElementTree.Element, axis: str) -> int:
+    text = pixels.get(f"Size{axis}") or ""
+    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
+        raise ReadError(f"{path}: its OME-XML announces {text or 'no'} planes along {axis}; export it again")
+    return int(text)
+
+
+def _ome_pages(
+    path: Path, pixels: ElementTree.Element, count: Mapping[str, int], total: int, own: str | None
+) -> tuple[int, ...]:
+    """The page of each plane; planes in other files, or in none, are an error that names them."""
+    order = (pixels.get("DimensionOrder") or "XYZCT")[2:]
+    if sorted(order) != ["C", "T", "Z"]:
+        raise ReadError(f"{path}: its OME-XML orders the planes {order!r}; export it again")
+    planes = math.prod(count.values())
+    if planes > MOST_PLANES:
+        raise ReadError(f"{path}: its OME-XML announces {planes} planes; export it again")
+    strides = dict(
+        zip(order, itertools.accumulate((1, *(count[a] for a in order[:2])), int.__mul__), strict=True)
+    )
+    found, elsewhere = _placed(path, pixels, strides, planes, own)
+    if elsewhere:
+        few = ", ".join(sorted(elsewhere)[:3]) + (", ..." if len(elsewhere) > 3 else "")
+        raise ReadError(
+            f"{path}: {planes - len(found)} of its {planes} planes are in {len(elsewhere)} other files ({few}); "
+            "merge them into one OME-TIFF"
+        )
+    absent = [k for k in range(planes) if found.get(k, total) >= total]
+    if absent:
+        t, c, z = (absent[0] // strides[axis] % count[axis] for axis in "TCZ")
+        raise ReadError(
+            f"{path}: {len(absent)} of {planes} planes announced are missing (first T {t} C {c} Z {z}); copy it again"
+        )
+    if len(set(found.values())) < planes:
+        raise ReadError(f"{path}: its OME-XML gives several planes the same page; export it again")
+    every = itertools.product(*(range(count[axis]) for axis in "TCZ"))
+    return tuple(found[t * strides["T"] + c * strides["C"] + z * strides["Z"]] for t, c, z in every)
+
+
+def _placed(
+    path: Path, pixels: ElementTree.Element, strides: Mapping[str, int], planes: int, own: str | None
+) -> tuple[dict[int, int], set[str]]:
+    """Page by plane for what lies in this file, and the names of the other files."""
+    found: dict[int, int] = {}
+    elsewhere: set[str] = set()
+    blocks = pixels.findall("TiffData")
+    uuids = {block.findtext("UUID") for block in blocks}
+    for block in blocks or [ElementTree.Element("TiffData")]:
+        uuid = block.find("UUID")
+        # A renamed file keeps its old name inside: the identifier decides, and a single one is always this file.
+        if uuid is not None and uuid.text != own and len(uuids) > 1:
+            elsewhere.add(uuid.get("FileName") or "an unnamed file")
+            continue
+        page = int(block.get("IFD") or 0)
+        run = int(block.get("PlaneCount") or (1 if block.get("IFD") else planes))
+        first = sum(int(block.get(f"First{axis}") or 0) * strides[axis] for axis in "TCZ")
+        if page < 0 or run < 0 or first < 0 or first + run > planes:
+            raise ReadError(f"{path}: its OME-XML places page {page} outside the stack; export it again")
+        found |= {first + k: page + k for k in range(run)}
+    return found, elsewhere
