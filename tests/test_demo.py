@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pssr.demo import Stage, Table, run
-from pssr.io.stack import open_stack
+from pssr.io.open import open_stack
 
 FILES = {
     "truth.ome.tif", "low.ome.tif", "restored.ome.tif", "restored.mp4", "comparison.mp4", "comparison.png", "scores.json",

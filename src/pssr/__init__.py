@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pssr.errors import PssrError as PssrError
     from pssr.errors import ReadError as ReadError
     from pssr.errors import WriteError as WriteError
+    from pssr.io.open import open_stack as open_stack
     from pssr.io.stack import Movie as Movie
     from pssr.io.stack import Stack as Stack
-    from pssr.io.stack import open_stack as open_stack
     from pssr.io.write import StackWriter as StackWriter
     from pssr.predict.predictor import Predictor as Predictor
     from pssr.training.fit import fit as fit
@@ -52,7 +52,7 @@ _HOMES = {
     "fit": "pssr.training.fit",
     "load": "pssr.api",
     "movies": "pssr.api",
-    "open_stack": "pssr.io.stack",
+    "open_stack": "pssr.io.open",
     "preset": "pssr.config",
     "preview": "pssr.api",
     "train": "pssr.api",

@@ -16,7 +16,8 @@ from pssr.crappify.chain import crappifier as chain
 from pssr.data.intensity import Planes, measure
 from pssr.errors import ReadError
 from pssr.io.atomic import write_whole
-from pssr.io.stack import Movie, open_stack
+from pssr.io.open import open_stack
+from pssr.io.stack import Movie
 from pssr.pictures import Panel, row_of
 from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
 from pssr.predict.predictor import Predictor, chosen_channels

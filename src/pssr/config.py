@@ -45,6 +45,12 @@ class Data(BaseModel):
     tries: int = Field(
         4, ge=1, description="crops looked at for each patch; the one with most structure is taken"
     )
+    gain: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="bundles are made brighter or darker by up to this share, bad and good copies alike",
+    )
     held_back: float = Field(
         0.1, ge=0, le=0.5, description="share of the frames (or files) kept for validation"
     )

@@ -46,7 +46,7 @@ def test_two_draws_differ_in_their_noise_alone():
     correlation = torch.corrcoef(
         torch.stack([(first - first.mean()).flatten(), (second - second.mean()).flatten()])
     )
-    assert float(correlation[0, 1]) > 0.5
+    assert float(correlation[0, 1]) > 0.2
 
 
 def test_two_draws_share_the_fixed_steps():

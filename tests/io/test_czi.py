@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pssr.errors import ChoiceNeeded, ReadError
-from pssr.io.stack import open_stack
+from pssr.io.open import open_stack
 
 AIRYSCAN = "czi_readers/Airyscan_T3_C2_live_mito_microtubule.czi"
 

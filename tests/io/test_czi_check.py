@@ -6,7 +6,7 @@ import pytest
 
 from pssr.errors import ReadError
 from pssr.io.czi_check import read_structure
-from pssr.io.stack import open_stack
+from pssr.io.open import open_stack
 
 GOOD = "czi_synthetic_fixtures/T5_C2_Z1_u16.czi"
 

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 
 from pssr.errors import ChoiceNeeded, ReadError
-from pssr.io.stack import Stack, open_stack
+from pssr.io.open import open_stack
+from pssr.io.stack import Stack
 
 RNG = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 from pssr.errors import ReadError
-from pssr.io.stack import open_stack
+from pssr.io.open import open_stack
 from pssr.io.tiff_check import native, page_offsets
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pssr.errors import ShapeError, WriteError
-from pssr.io.stack import open_stack
+from pssr.io.open import open_stack
 from pssr.io.write import NAMESPACE, StackWriter
 
 SIZES = {"T": 3, "C": 2, "Z": 1, "Y": 6, "X": 8}

@@ -8,7 +8,7 @@ import tifffile
 import torch
 
 from pssr.errors import ChoiceNeeded, ConfigError, ModelError, ReadError, ShapeError, WriteError
-from pssr.io.stack import open_stack
+from pssr.io.open import open_stack
 from pssr.model_file import load
 from pssr.predict.predictor import Predictor
 

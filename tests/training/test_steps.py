@@ -57,6 +57,28 @@ def test_without_noise_both_answers_are_equal():
     assert terms["stability"] == 0
 
 
+def test_brightness_changes_bad_and_good_copies_alike():
+    """A network that gives the nearest neighbours of what it sees shows the scale of both copies."""
+    enlarge = torch.nn.Upsample(scale_factor=2, mode="nearest")
+
+    class Middle(torch.nn.Module):
+        def forward(self, low):
+            return enlarge(low[:, 1:2]) + 0 * self.weight
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    flat = torch.rand(40, 1, 1, 1, generator=rng(3)).expand(40, 3, 16, 16).contiguous()
+    p = two_pass(learner(Middle(), sigma=0.0, gain=0.25), flat, rng())
+    torch.testing.assert_close(p.first, p.target)
+    torch.testing.assert_close(p.second, p.target)
+    factor = (p.target[:, 0, 0, 0] / flat[:, 0, 0, 0]).log()
+    assert 0.05 < float(factor.abs().mean())
+    unchanged = two_pass(learner(Middle(), sigma=0.0), flat, rng())
+    assert torch.equal(unchanged.target, flat[:, 1:2])
+
+
 def test_a_loss_that_is_no_number_stops_before_the_weights_change():
     setup = learner()
     before = copy.deepcopy(setup.net.state_dict())

@@ -25,7 +25,7 @@ def info(
     pssr info runs/mito
     """
     # Imported here: the command line parses its words before anything else is loaded.
-    from pssr.io.stack import open_stack
+    from pssr.io.open import open_stack
 
     for path in files:
         lines = (

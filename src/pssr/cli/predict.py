@@ -38,7 +38,7 @@ def predict(
     from pssr.api import files, load
     from pssr.cli.show import report, stages
     from pssr.errors import ChoiceNeeded, PssrError
-    from pssr.io.stack import open_stack
+    from pssr.io.open import open_stack
 
     pairs = [(path, target) for path, target in targets(files(inputs), out)]
     predictor = replace(load(model, device=device), tile_px=tile)

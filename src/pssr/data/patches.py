@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -97,19 +98,24 @@ class Patches:
     def __getitem__(self, k: int) -> Float[np.ndarray, "f p p"]:
         """Patch k: (F, size, size), float32 on the 0..1 scale of its movie."""
         rng = rng_for(self.seed, k // self.batch, k % self.batch)
-        piece = self.pieces[rng.choice(len(self.pieces), p=self._weights())]
-        bundles = piece.bundles(self.frames, self.ends)
+        which = rng.choice(len(self.pieces), p=self._weights)
+        piece, bundles = self.pieces[which], self._bundles[which]
         bundle = bundles[rng.integers(len(bundles))]
         planes = [self.cache.plane(piece.movie, t) for t in bundle]
         top, left = self._corner(planes[len(planes) // 2], piece, rng)
         crop = np.stack([p[top : top + self.size_px, left : left + self.size_px] for p in planes])
         return self.scales[piece.movie].to_unit(_turned(crop, int(rng.integers(8))))
 
+    @cached_property
+    def _bundles(self) -> list[list[tuple[int, ...]]]:
+        return [piece.bundles(self.frames, self.ends) for piece in self.pieces]
+
+    @cached_property
     def _weights(self) -> Float[np.ndarray, " pieces"]:
         """Every pixel of every piece has the same chance."""
         pixels = np.array([
-            (p.bottom - p.top) * self.cache.plane(p.movie, p.start).shape[1] * len(p.bundles(self.frames, self.ends))
-            for p in self.pieces
+            (p.bottom - p.top) * self.cache.plane(p.movie, p.start).shape[1] * len(bundles)
+            for p, bundles in zip(self.pieces, self._bundles, strict=True)
         ], dtype=float)  # fmt: skip
         return np.asarray(pixels / pixels.sum())
 

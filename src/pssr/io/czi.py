@@ -12,7 +12,7 @@ from jaxtyping import Num
 
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.czi_check import COLOURS, DTYPES, Block, read_structure
-from pssr.io.header import Header, channel_names
+from pssr.io.stack import Stack, channel_names
 
 SQUEEZED = ("B", "V")  # acquisition block and view: one of each, or several that are refused
 REFUSED = {"H": "phases", "I": "illuminations", "R": "rotations"}
@@ -50,7 +50,7 @@ class CziReader:
         return np.ascontiguousarray(pixels.reshape(pixels.shape[-2:]))
 
 
-def czi_header(path: Path, *, scene: str | int | None = None) -> Header:
+def open_czi(path: Path, *, scene: str | int | None = None) -> Stack:
     """What a CZI holds, its structure checked before any library opens it.
 
     Args:
@@ -72,7 +72,7 @@ def czi_header(path: Path, *, scene: str | int | None = None) -> Header:
         fixed["S"] = number
     _library(path)
     names = [channel.get("Name") for channel in root.findall(".//Dimensions/Channels/Channel")]
-    return Header(
+    return Stack(
         path=path,
         format="CZI",
         sizes=sizes,

@@ -1,26 +1,56 @@
-"""A file as a value: `open_stack(path)`, its planes by named axes, its movies by channel."""
+"""A file as a value: its planes by named axes, its movies by channel."""
 
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Num
 
 from pssr.errors import ChoiceNeeded, ReadError
-from pssr.io.header import Header
 
-CZI_MAGIC = b"ZISRAWFILE"
-TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+AXES = ("T", "C", "Z", "Y", "X")
 
 
-class Stack(Header):
+@runtime_checkable
+class Reader(Protocol):
+    """Reads one plane; a value that holds paths and offsets, never an open file."""
+
+    def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
+        """The plane at one time point, channel and depth, each counted from 0."""
+        ...
+
+
+@dataclass(frozen=True)
+class Stack:
     """A file as a value: names, sizes and units, and its planes when asked for; never an open handle.
 
-    A stack can be pickled, and read from forked or spawned processes and from threads. Made by `open_stack`;
-    the fields are those of its header.
+    Made by `open_stack`. It can be pickled, and read from forked or spawned processes and from threads.
+
+    Args:
+        path: of the file.
+        format: CZI, TIFF, ImageJ TIFF, OME-TIFF.
+        sizes: of T, C, Z, Y, X, always all five and in this order.
+        dtype: of the pixels, in native byte order.
+        channels: one name for each channel, all different.
+        spacing_um: distance between pixels along X and Y and between planes along Z; unknown ones are absent.
+        interval_s: between frames; None where unknown.
+        reader: how to find a plane.
+        scene: the one chosen, or None where there is only one.
+        notes: what a person should know about how the file was understood.
     """
+
+    path: Path
+    format: str
+    sizes: Mapping[str, int]
+    dtype: np.dtype
+    channels: tuple[str, ...]
+    spacing_um: Mapping[str, float]
+    interval_s: float | None
+    reader: Reader
+    scene: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def pixel_size_um(self) -> float | None:
@@ -158,63 +188,16 @@ class Movie:
         return f"{self.stack.path.name} [{', '.join(words)}]"
 
 
-def open_stack(path: str | Path, *, scene: str | int | None = None, axes: str | None = None) -> Stack:
-    """Read what a file says about itself; its planes are read when asked for.
-
-    The content decides what it is, not the name.
+def channel_names(given: list[str | None], count: int) -> tuple[str, ...]:
+    """One different name for each channel: as given, `channel N` where missing, `name (N)` where repeated.
 
     Args:
-        path: a CZI or TIFF file (plain, ImageJ or OME).
-        scene: name or number; needed where a file has several.
-        axes: what the pages of a TIFF are, slowest first, such as "TYX", "ZYX" or "TZYX"; None believes the file.
-
-    Returns:
-        The stack: a value, without an open handle.
-
-    Raises:
-        ReadError: missing, not a regular file, damaged, incomplete, or of an unknown or unsupported kind.
-        ChoiceNeeded: several scenes and none chosen, or pages of which the file does not say what they are.
-
-    Example:
-        >>> stack = open_stack("mito.czi")  # doctest: +SKIP
-        >>> stack.sizes, stack.pixel_size_um  # doctest: +SKIP
-        ({'T': 100, 'C': 2, 'Z': 1, 'Y': 85, 'X': 85}, 0.0489)
+        given: names as the file has them, too few or too many allowed.
+        count: of channels.
     """
-    path = Path(path)
-    head = _head(path)
-    # Imported here: a TIFF needs no CZI library, and the other way round.
-    if head.startswith(CZI_MAGIC):
-        from pssr.io.czi import czi_header
-
-        if axes is not None:
-            raise ChoiceNeeded(f"{path}: is a CZI and names its own axes; leave axes={axes!r} out")
-        header = czi_header(path, scene=scene)
-    elif head[:4] in TIFF_MAGICS:
-        from pssr.io.tiff import tiff_header
-
-        header = tiff_header(path, scene=scene, axes=axes)
-    else:
-        raise ReadError(
-            f"{path}: is neither CZI nor TIFF (it begins with {head[:8]!r}); export it as OME-TIFF"
-        )
-    return Stack(**vars(header))
-
-
-def _head(path: Path) -> bytes:
-    """The first bytes of a regular file; anything else (a folder, a pipe) could block or never end."""
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-            raise ReadError(f"{path}: is {kind}; name a CZI or TIFF file")
-        with path.open("rb") as file:
-            head = file.read(16)
-    except FileNotFoundError as error:
-        raise ReadError(f"{path}: does not exist; check the name") from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, ReadError):
-            raise
-        raise ReadError(f"{path}: cannot be opened ({error}); check the name and permissions") from error
-    if not head:
-        raise ReadError(f"{path}: is empty; copy it again from the microscope")
-    return head
+    padded = [*given[:count], *[None] * (count - len(given))]
+    named = [(name or "").strip() or f"channel {k}" for k, name in enumerate(padded)]
+    folded = [name.casefold() for name in named]
+    return tuple(
+        name if folded.count(name.casefold()) == 1 else f"{name} ({k})" for k, name in enumerate(named)
+    )

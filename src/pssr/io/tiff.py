@@ -14,8 +14,8 @@ import tifffile
 from jaxtyping import Num
 
 from pssr.errors import PssrError, ReadError
-from pssr.io.header import Header, channel_names
 from pssr.io.ome import of_ome
+from pssr.io.stack import Stack, channel_names
 from pssr.io.tiff_check import check_page, native, page_offsets
 from pssr.io.tiff_meaning import Meaning, of_imagej, of_pages
 
@@ -83,7 +83,7 @@ class RunReader:
         return data.reshape(self.shape).astype(native(self.stored), copy=False)
 
 
-def tiff_header(path: Path, *, scene: str | int | None = None, axes: str | None = None) -> Header:
+def open_tiff(path: Path, *, scene: str | int | None = None, axes: str | None = None) -> Stack:
     """What a TIFF holds.
 
     Args:
@@ -108,7 +108,7 @@ def tiff_header(path: Path, *, scene: str | int | None = None, axes: str | None 
                 pages[0][1].dataoffsets[0], shape, stored.newbyteorder(tif.byteorder), meaning.pages, count
             )
     notes = (*meaning.notes, *([f"{skipped} reduced pages (thumbnails) are left out"] if skipped else []))
-    return Header(
+    return Stack(
         path=path,
         format=meaning.format,
         sizes={**{axis: meaning.count[axis] for axis in "TCZ"}, "Y": shape[0], "X": shape[1]},

@@ -35,10 +35,10 @@ class Meaning:
         count: of T, C and Z.
         pages: number of the page of each plane in (T, C, Z) order, Z fastest.
         channels: names, too few where unknown.
-        spacing_um: as in `Header`.
-        interval_s: as in `Header`.
-        scene: as in `Header`.
-        notes: as in `Header`.
+        spacing_um: as in `Stack`.
+        interval_s: as in `Stack`.
+        scene: as in `Stack`.
+        notes: as in `Stack`.
         plane_shape: (Y, X) announced; None where only the pages say it.
     """
 
@@ -175,4 +175,5 @@ def positive(value: Any, units: Mapping[str, float], unit: str) -> float | None:
 
 
 def known(values: Mapping[str, float | None]) -> dict[str, float]:
+    """Those that are known."""
     return {axis: value for axis, value in values.items() if value is not None}

@@ -15,8 +15,7 @@ import tifffile
 from jaxtyping import Num
 
 from pssr.errors import ShapeError, WriteError
-from pssr.io.header import AXES
-from pssr.io.stack import Stack
+from pssr.io.stack import AXES, Stack
 
 NAMESPACE = "https://pypi.org/project/pssr-toolkit"  # of the provenance inside the file
 OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")

@@ -16,7 +16,8 @@ from jaxtyping import Num
 from pssr.data.bundles import windows
 from pssr.data.intensity import Intensity, Planes, matched, sampled
 from pssr.errors import ModelError, ShapeError
-from pssr.io.stack import Stack, open_stack
+from pssr.io.open import open_stack
+from pssr.io.stack import Stack
 from pssr.io.write import StackWriter
 from pssr.model_file import Model, load
 from pssr.networks import NETWORKS, Generator, network

@@ -197,5 +197,11 @@ def _learner(config: Config, make_bad: Crappifier, device: torch.device) -> Lear
         net.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay
     )
     return Learner(
-        net, optimizer, make_bad, config.loss, config.train.clip, PRECISIONS[config.train.precision]
+        net,
+        optimizer,
+        make_bad,
+        config.loss,
+        config.train.clip,
+        PRECISIONS[config.train.precision],
+        config.data.gain,
     )
