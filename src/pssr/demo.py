@@ -32,6 +32,12 @@ ACQUISITION = {
     "crappifier.poisson.peak": 50.0,
     "crappifier.gaussian.sigma": 0.03,
 }
+# What is trained for: the acquisition known within a factor of two, as a person knows their own microscope.
+TRAINED_FOR = {
+    "crappifier.blur.sigma_px": [0.2, 0.6],
+    "crappifier.poisson.peak": [25.0, 100.0],
+    "crappifier.gaussian.sigma": [0.02, 0.04],
+}
 ARMS = {"one frame, plain L1": "single", "three frames + stability": "movie"}
 ZOOM = 24  # low-resolution pixels along a side of the comparison picture
 
@@ -113,7 +119,7 @@ def run(
     material = _own(movies) if movies else (yield from _simulated(seed))
     predictors = {}
     for name, preset_name in ARMS.items():
-        config = preset(preset_name).changed({"seed": seed, "train.max_time_s": train_s})
+        config = preset(preset_name).changed({**TRAINED_FOR, "seed": seed, "train.max_time_s": train_s})
         folder = out / "runs" / preset_name
         with closing(fit(config, material.train, folder)) as events:
             for event in events:
