@@ -43,6 +43,7 @@ docs: .venv/.docs
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/prediction.py
+	@echo "with a movie of your own: $(BIN)/python benchmarks/stability.py FILE"
 
 clean:
 	rm -rf .venv demo dist docs/_build

@@ -102,7 +102,7 @@ def evaluate(model: Predictor, movie: Planes, *, seed: int = 0) -> dict[str, Sco
         seed: of the noise.
 
     Returns:
-        `{"bicubic": ..., "restored": ...}`.
+        The scores by name, `bicubic` and `restored`.
     """
     truth = np.stack([np.asarray(movie[t]) for t in range(len(movie))])
     scale, config = measure(truth), model.model.config

@@ -49,7 +49,7 @@ def fit(
 
     Args:
         config: the settings.
-        movies: high-resolution planes: `Movie`s or (T, Y, X) arrays.
+        movies: high-resolution planes, each a `Movie` or a (T, Y, X) array.
         out: the run folder.
         crappifier: callables `(N, F, H, W)[, rng] -> ...` instead of the config's chain.
 
