@@ -19,7 +19,7 @@ def predict(
     axes: Axes = None,
     device: Device = "auto",
     tile: Annotated[
-        int | None, typer.Option(help="tile side in low-resolution pixels; changes memory, not pixels")
+        int | None, typer.Option(min=8, help="tile side in low-resolution pixels; changes memory, not pixels")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
