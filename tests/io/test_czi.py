@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -107,12 +106,6 @@ def test_one_tile_of_a_scene_is_a_plane(data_folder):
 def test_what_cannot_be_read_rightly_is_refused_by_name(data_folder, name, scene, message):
     with pytest.raises(ReadError, match=message):
         open_stack(data_folder / name, scene=scene)
-
-
-def test_without_the_library_the_message_says_how_to_get_it(data_folder, monkeypatch):
-    monkeypatch.setitem(sys.modules, "aicspylibczi", None)
-    with pytest.raises(ReadError, match=r"pip install 'pssr-toolkit\[czi\]'"):
-        open_stack(data_folder / AIRYSCAN)
 
 
 def test_a_file_that_vanished_is_a_read_error(data_folder, tmp_path: Path):

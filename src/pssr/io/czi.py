@@ -4,7 +4,6 @@ import itertools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Num
 
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.czi_check import COLOURS, DTYPES, Block, read_structure
+from pssr.io.czi_probe import probe
 from pssr.io.stack import Stack, channel_names
 
 SQUEEZED = ("B", "V")  # acquisition block and view: one of each, or several that are refused
@@ -38,10 +38,13 @@ class CziReader:
         """
         asked = {"T": t, "C": c, "Z": z}
         names = {axis: first + asked[axis] for axis, first in self.start.items()} | self.fixed
+        # Imported here: an extra, under another licence.
+        from aicspylibczi import CziFile
+
         try:
             # Given a name, the library would leave the file open until it is collected as garbage.
             with path.open("rb") as file:
-                pixels, found = _library(path)(file).read_image(**names)
+                pixels, found = CziFile(file).read_image(**names)
         except (RuntimeError, OSError, ValueError) as error:
             raise ReadError(f"{path}: T {t}, C {c}, Z {z} cannot be read ({error}); copy it again") from error
         varying = [name for name, size in found if size != 1 and name not in "YX"]
@@ -70,7 +73,7 @@ def open_czi(path: Path, *, scene: str | int | None = None) -> Stack:
     start, sizes, fixed = _axes(path, blocks)
     if number is not None:
         fixed["S"] = number
-    _library(path)
+    probe(path)
     names = [channel.get("Name") for channel in root.findall(".//Dimensions/Channels/Channel")]
     return Stack(
         path=path,
@@ -83,17 +86,6 @@ def open_czi(path: Path, *, scene: str | int | None = None) -> Stack:
         reader=CziReader(fixed, start),
         scene=name,
     )
-
-
-def _library(path: Path) -> Any:
-    # Imported here: it is an extra under another licence.
-    try:
-        from aicspylibczi import CziFile
-    except ImportError as error:
-        raise ReadError(
-            f"{path}: reading CZI needs aicspylibczi; pip install 'pssr-toolkit[czi]', or export to OME-TIFF"
-        ) from error
-    return CziFile
 
 
 def _xml(path: Path, xml: bytes) -> ElementTree.Element:
