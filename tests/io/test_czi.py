@@ -93,8 +93,6 @@ def test_one_tile_of_a_scene_is_a_plane(data_folder):
     [
         ("czi_readers/LSM880_AiryScan_ragged_32phase.czi", None, "32 phases"),
         ("czi_readers/RGB-multichannel.czi", None, "BGR 8 bit"),
-        ("czi_readers/mosaic_test.czi", None, "mosaic of 2 tiles"),
-        ("czi_readers/S3_1Pos_2Mosaic_zstd.czi", "TR1", "mosaic of 10 tiles"),
         (
             "czi_synthetic_fixtures/ragged_T4_C2_missing_T2C1.czi",
             None,

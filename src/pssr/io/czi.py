@@ -1,7 +1,5 @@
 """CZI: the structure in pure Python, the pixels through aicspylibczi, one fully named plane at a time."""
 
-import itertools
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -11,11 +9,9 @@ from jaxtyping import Num
 
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.czi_check import COLOURS, DTYPES, Block, read_structure
+from pssr.io.czi_layout import Layout, lay_out
 from pssr.io.czi_probe import probe
 from pssr.io.stack import Stack, channel_names
-
-SQUEEZED = ("B", "V")  # acquisition block and view: one of each, or several that are refused
-REFUSED = {"H": "phases", "I": "illuminations", "R": "rotations"}
 
 
 @dataclass(frozen=True)
@@ -23,12 +19,12 @@ class CziReader:
     """How to name a plane to the library.
 
     Args:
+        layout: where planes and their tiles lie.
         fixed: axes that do not vary in this stack, such as {"S": 1, "B": 0}.
-        start: first index of T, C and Z; axes that the file does not have are absent.
     """
 
+    layout: Layout
     fixed: dict[str, int]
-    start: dict[str, int]
 
     def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
         """One plane in native byte order. The file is opened and closed here: a handle must not cross a fork.
@@ -36,21 +32,37 @@ class CziReader:
         Raises:
             ReadError: it cannot be read there.
         """
-        asked = {"T": t, "C": c, "Z": z}
-        names = {axis: first + asked[axis] for axis, first in self.start.items()} | self.fixed
         # Imported here: an extra, under another licence.
         from aicspylibczi import CziFile
 
+        asked = {"T": t, "C": c, "Z": z}
+        names = {axis: first + asked[axis] for axis, first in self.layout.start.items()} | self.fixed
         try:
             # Given a name, the library would leave the file open until it is collected as garbage.
             with path.open("rb") as file:
-                pixels, found = CziFile(file).read_image(**names)
+                czi = CziFile(file)
+                if not self.layout.tiles:
+                    return _one_plane(*czi.read_image(**names))
+                # Tiles that overlap: the later one lies on top, as in ZEN.
+                plane = None
+                for tile in self.layout.tiles[t, c, z]:
+                    pixels = _one_plane(*czi.read_image(**names, M=tile.number))
+                    if plane is None:
+                        plane = np.zeros(self.layout.shape, pixels.dtype)
+                    plane[tile.top : tile.top + pixels.shape[0], tile.left : tile.left + pixels.shape[1]] = (
+                        pixels
+                    )
+                assert plane is not None
+                return plane
         except (RuntimeError, OSError, ValueError) as error:
             raise ReadError(f"{path}: T {t}, C {c}, Z {z} cannot be read ({error}); copy it again") from error
-        varying = [name for name, size in found if size != 1 and name not in "YX"]
-        if varying:
-            raise ReadError(f"{path}: T {t}, C {c}, Z {z} is not one plane but varies along {varying}")
-        return np.ascontiguousarray(pixels.reshape(pixels.shape[-2:]))
+
+
+def _one_plane(pixels: np.ndarray, found: list[tuple[str, int]]) -> Num[np.ndarray, "y x"]:
+    varying = [name for name, size in found if size != 1 and name not in "YX"]
+    if varying:
+        raise ValueError(f"it is not one plane but varies along {varying}")
+    return np.ascontiguousarray(pixels.reshape(pixels.shape[-2:]))
 
 
 def open_czi(path: Path, *, scene: str | int | None = None) -> Stack:
@@ -61,7 +73,7 @@ def open_czi(path: Path, *, scene: str | int | None = None) -> Stack:
         scene: name or number; needed where there are several.
 
     Raises:
-        ReadError: damaged, planes missing, or of a kind that is not read (mosaic, RGB, phases).
+        ReadError: damaged, planes missing, or of a kind that is not read (colours, phases).
         ChoiceNeeded: several scenes and none chosen.
     """
     blocks, xml = read_structure(path)
@@ -70,9 +82,9 @@ def open_czi(path: Path, *, scene: str | int | None = None) -> Stack:
     if number is not None:
         blocks = [block for block in blocks if block.place["S"] == number]
     dtype = _dtype(path, blocks)
-    start, sizes, fixed = _axes(path, blocks)
-    if number is not None:
-        fixed["S"] = number
+    layout = lay_out(path, blocks)
+    fixed = {**layout.fixed, **({} if number is None else {"S": number})}
+    sizes = {**layout.count, "Y": layout.shape[0], "X": layout.shape[1]}
     probe(path)
     names = [channel.get("Name") for channel in root.findall(".//Dimensions/Channels/Channel")]
     return Stack(
@@ -83,8 +95,9 @@ def open_czi(path: Path, *, scene: str | int | None = None) -> Stack:
         channels=channel_names(names, sizes["C"]),
         spacing_um=_spacing(root),
         interval_s=_interval(root, sizes["T"]),
-        reader=CziReader(fixed, start),
+        reader=CziReader(layout, fixed),
         scene=name,
+        notes=layout.notes,
     )
 
 
@@ -137,57 +150,6 @@ def _dtype(path: Path, blocks: list[Block]) -> np.dtype:
             f"{path}: its pixels are {COLOURS[kind]}, not grey of 8 or 16 bits; export it to grey OME-TIFF"
         )
     return DTYPES[kind]
-
-
-def _axes(path: Path, blocks: list[Block]) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """First index and length of each axis, and the axes that do not vary; every plane must be there, once."""
-    along = {axis: sorted({b.place[axis] for b in blocks if axis in b.place}) for axis in _named(blocks)}
-    for axis, what in REFUSED.items():
-        if len(along.get(axis, [])) > 1:
-            raise ReadError(f"{path}: has {len(along[axis])} {what}; process it in ZEN and export the result")
-    if len(along.get("M", [])) > 1:
-        raise ReadError(
-            f"{path}: is a mosaic of {len(along['M'])} tiles; stitch it in ZEN and export OME-TIFF"
-        )
-    for axis in SQUEEZED:
-        if len(along.get(axis, [])) > 1:
-            raise ReadError(f"{path}: has {len(along[axis])} along {axis}; export one of them to OME-TIFF")
-    shapes = {block.shape for block in blocks}
-    if len(shapes) > 1:
-        raise ReadError(
-            f"{path}: its planes are of different sizes ({sorted(shapes)[:3]}); export to OME-TIFF"
-        )
-    start = {axis: along[axis][0] for axis in "TCZ" if axis in along}
-    count = {axis: along[axis][-1] - start[axis] + 1 if axis in start else 1 for axis in "TCZ"}
-    _check_complete(path, blocks, start, count)
-    ((y, x),) = shapes
-    fixed = {axis: found[0] for axis, found in along.items() if axis not in "TCZSM"}
-    return start, {**count, "Y": y, "X": x}, fixed
-
-
-def _named(blocks: list[Block]) -> list[str]:
-    return sorted({axis for block in blocks for axis in block.place})
-
-
-def _check_complete(path: Path, blocks: list[Block], start: dict[str, int], count: dict[str, int]) -> None:
-    there = Counter(
-        tuple(block.place.get(axis, start.get(axis, 0)) - start.get(axis, 0) for axis in "TCZ")
-        for block in blocks
-    )
-    if len(there) < len(blocks):
-        raise ReadError(
-            f"{path}: holds {len(blocks) - len(there)} planes twice; copy it again from the microscope"
-        )
-    total = count["T"] * count["C"] * count["Z"]
-    if len(there) == total:
-        return
-    planes = itertools.product(*(range(count[axis]) for axis in "TCZ"))
-    absent = list(itertools.islice((place for place in planes if place not in there), 3))
-    named = "; ".join(f"T {t} C {c} Z {z}" for t, c, z in absent)
-    raise ReadError(
-        f"{path}: {total - len(there)} of {total} planes are missing ({named}{'; ...' if total - len(there) > 3 else ''})"
-        "; the acquisition was stopped early: export the complete time points"
-    )
 
 
 def _spacing(root: ElementTree.Element) -> dict[str, float]:
