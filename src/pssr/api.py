@@ -1,6 +1,5 @@
 """What a notebook needs, one sentence each: train, load, evaluate, preview."""
 
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,16 +13,15 @@ from pssr.config import Config
 from pssr.config import preset as named_preset
 from pssr.crappify.chain import crappifier as chain
 from pssr.data.intensity import Planes, measure
-from pssr.errors import ReadError
 from pssr.io.atomic import write_whole
 from pssr.io.open import open_stack
+from pssr.io.series import stack_files
 from pssr.io.stack import Movie
 from pssr.pictures import Panel, row_of
 from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
 from pssr.predict.predictor import Predictor, chosen_channels
 from pssr.training.fit import fit
 
-SUFFIXES = (".czi", ".tif", ".tiff")
 Source = str | Path | Planes
 
 
@@ -54,6 +52,7 @@ def train(
     config: Config | None = None,
     crappifier: Callable[..., torch.Tensor] | None = None,
     channel: str | int | None = None,
+    series: str | None = None,
     settings: dict[str, Any] | None = None,
     **top: Any,
 ) -> Predictor:
@@ -66,6 +65,7 @@ def train(
         config: a whole config instead.
         crappifier: your own `(N, F, H, W)[, rng] -> (N, F, H / scale, W / scale)` instead of the config's.
         channel: name or number, or `all`; needed where a file has several.
+        series: "T" or "Z" if a folder's files are the frames of one movie.
         settings: by path, such as `{"train.max_time_s": 600}`.
         top: settings of the first level, such as `scale=4, frames=3`.
 
@@ -75,7 +75,10 @@ def train(
     config = (config or named_preset(preset)).changed({**top, **(settings or {})})
     given: list[Planes] = []
     for one in _each(source):
-        given += movies([one], axis=config.axis, channel=channel) if isinstance(one, str | Path) else [one]
+        if isinstance(one, str | Path):
+            given += movies([one], axis=config.axis, channel=channel, series=series)
+        else:
+            given.append(one)
     with closing(fit(config, given, out, crappifier=[crappifier] if crappifier else [])) as events:
         for _ in events:
             pass
@@ -147,52 +150,43 @@ def movies(
     channel: str | int | None = None,
     scene: str | int | None = None,
     axes: str | None = None,
+    series: str | None = None,
 ) -> list[Movie]:
     """Every movie in files and folders: one per channel chosen, and per z plane (or time point, along Z).
 
     Args:
-        sources: files, or folders whose CZI and TIFF files are taken in natural order.
+        sources: files, or folders whose files are taken in natural order.
         axis: along which frames follow each other, "T" or "Z".
         channel: name or number, or `all`; needed where a file has several.
-        scene: name or number; needed where a file has several.
+        scene: name or number; needed where there are several.
         axes: what the pages of a plain TIFF are, such as "ZYX".
+        series: "T" or "Z" if each source is a folder whose files are the frames of one movie.
 
     Raises:
         ReadError: a file cannot be read, or a folder has none.
         ChoiceNeeded: several channels or scenes and none chosen.
     """
     found = []
-    for path in files(sources):
-        stack = open_stack(path, scene=scene, axes=axes)
+    for path in files(sources, series=series):
+        stack = open_stack(path, scene=scene, axes=axes, series=series)
         other = "Z" if axis == "T" else "T"
         for c in chosen_channels(stack, channel):
             found += [stack.movie(c, axis=axis, **{other.lower(): k}) for k in range(stack.sizes[other])]
     return found
 
 
-def files(sources: Iterable[str | Path]) -> list[Path]:
-    """The files named, and the CZI and TIFF files of the folders named, in natural order.
+def files(sources: Iterable[str | Path], *, series: str | None = None) -> list[Path]:
+    """The files named, and the files of the folders named, in natural order; a series stays a folder.
 
     Raises:
         ReadError: a folder without such files.
     """
     out: list[Path] = []
     for source in map(Path, sources):
-        if not source.is_dir():
-            out.append(source)
-            continue
-        inside = [p for p in source.iterdir() if p.suffix.lower() in SUFFIXES]
-        if not inside:
-            raise ReadError(f"{source}: holds no {', '.join(SUFFIXES)} file; name the folder with the stacks")
-        out += sorted(inside, key=_natural)
+        out += stack_files(source) if source.is_dir() and series is None else [source]
     return out
 
 
 def _each(source: Any) -> list[str | Path | Planes]:
     """One source, or several in a list or tuple; an array or a `Movie` is one."""
     return list(source) if isinstance(source, list | tuple) else [source]
-
-
-def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """t2 before t10."""
-    return [(0, int(word)) if word.isdigit() else (1, word) for word in re.split(r"(\d+)", path.name.lower())]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Scene
+from pssr.cli.options import Axes, Scene, Series
 
 if TYPE_CHECKING:
     from pssr.io.stack import Stack
@@ -17,6 +17,7 @@ def info(
     ],
     scene: Scene = None,
     axes: Axes = None,
+    series: Series = None,
 ) -> None:
     """Say what is in a stack or a model: axes, channels, pixel size, interval, scale, scores.
 
@@ -30,8 +31,8 @@ def info(
     for path in files:
         lines = (
             _of_model(path)
-            if path.is_dir() or path.suffix == ".safetensors"
-            else _of_stack(open_stack(path, scene=scene, axes=axes))
+            if (path.is_dir() and series is None) or path.suffix == ".safetensors"
+            else _of_stack(open_stack(path, scene=scene, axes=axes, series=series))
         )
         print(f"{path}")
         for name, value in lines:

@@ -15,5 +15,9 @@ Scene = Annotated[str | None, typer.Option(help="name or number of the scene", s
 Axes = Annotated[
     str | None, typer.Option(help="what the pages of a plain TIFF are, such as ZYX", show_default=False)
 ]
+Series = Annotated[
+    str | None,
+    typer.Option(help="T or Z: a folder's files are the frames of one movie", show_default=False),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace outputs that exist")]

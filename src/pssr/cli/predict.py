@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Device, Inputs, Overwrite, Scene
+from pssr.cli.options import Axes, Channel, Device, Inputs, Overwrite, Scene, Series
 
 ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".czi")
 
@@ -17,6 +17,7 @@ def predict(
     channel: Channel = None,
     scene: Scene = None,
     axes: Axes = None,
+    series: Series = None,
     device: Device = "auto",
     tile: Annotated[
         int | None, typer.Option(min=8, help="tile side in low-resolution pixels; changes memory, not pixels")
@@ -40,16 +41,22 @@ def predict(
     from pssr.errors import ChoiceNeeded, PssrError
     from pssr.io.open import open_stack
 
-    pairs = [(path, target) for path, target in targets(files(inputs), out)]
+    pairs = [(path, target) for path, target in targets(files(inputs, series=series), out)]
     predictor = replace(load(model, device=device), tile_px=tile)
     failed: list[PssrError] = []
     with stages() as show:
         for source, target in pairs:
             try:
-                for note in open_stack(source, scene=scene, axes=axes).notes:
+                for note in open_stack(source, scene=scene, axes=axes, series=series).notes:
                     report(f"{source.name}: {note}")
                 steps = predictor.steps(
-                    source, target, channel=channel, scene=scene, axes=axes, overwrite=overwrite
+                    source,
+                    target,
+                    channel=channel,
+                    scene=scene,
+                    axes=axes,
+                    series=series,
+                    overwrite=overwrite,
                 )
                 with closing(steps):
                     for done, total in steps:

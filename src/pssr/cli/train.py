@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Inputs, Scene
+from pssr.cli.options import Axes, Channel, Inputs, Scene, Series
 
 
 def train(
@@ -25,6 +25,7 @@ def train(
     channel: Channel = None,
     scene: Scene = None,
     axes: Axes = None,
+    series: Series = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")] = None,
     seed: Annotated[int | None, typer.Option(help="of every random draw")] = None,
     settings: Annotated[
@@ -58,7 +59,7 @@ def train(
     chosen = chosen.changed({k: v for k, v in named.items() if v is not None}).changed(
         assignments(settings or [])
     )
-    found = movies(inputs, axis=chosen.axis, channel=channel, scene=scene, axes=axes)
+    found = movies(inputs, axis=chosen.axis, channel=channel, scene=scene, axes=axes, series=series)
     with closing(fit(chosen, found, out)) as events:
         follow(events)
     print(f"model: {out / 'model.safetensors'}\nnext:  pssr predict {out} LOW_RESOLUTION_FILES -o restored/")

@@ -155,6 +155,7 @@ class Predictor:
         channel: str | int | None = None,
         scene: str | int | None = None,
         axes: str | None = None,
+        series: str | None = None,
         overwrite: bool = False,
     ) -> Closable[tuple[int, int], None, None]:
         """Restore a file plane by plane; memory does not grow with its length.
@@ -162,11 +163,12 @@ class Predictor:
         Every z plane of a movie, and every time point of a z-stack, is restored.
 
         Args:
-            source: CZI or TIFF.
+            source: CZI, TIFF, PNG or JPEG, or with `series` a folder of them.
             target: the OME-TIFF to write; it appears under this name when complete.
             channel: name or number, or `all` for each; needed where there are several.
             scene: name or number; needed where there are several.
             axes: what the pages of a plain TIFF are, such as "ZYX".
+            series: "T" or "Z" if the source is a folder whose files are frames.
             overwrite: whether an existing target may be replaced.
 
         Yields:
@@ -177,7 +179,7 @@ class Predictor:
             ChoiceNeeded: several channels or scenes and none chosen.
             WriteError: the target exists or cannot be written.
         """
-        stack = open_stack(source, scene=scene, axes=axes)
+        stack = open_stack(source, scene=scene, axes=axes, series=series)
         config = self.model.config
         channels = chosen_channels(stack, channel)
         axis, other = config.axis, "Z" if config.axis == "T" else "T"

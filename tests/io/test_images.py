@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pssr.errors import ReadError
+from pssr.io.open import open_stack
+
+GREY = np.random.default_rng(0).integers(0, 255, (20, 31), np.uint8)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_a_png_is_one_plane(tmp_path: Path, dtype):
+    plane = (GREY.astype(dtype) * (1 if dtype == "u1" else 257)).astype(dtype)
+    Image.fromarray(plane).save(tmp_path / "a.png")
+    stack = open_stack(tmp_path / "a.png")
+    assert (stack.format, stack.dtype, dict(stack.sizes)) == (
+        "PNG", np.dtype(dtype), {"T": 1, "C": 1, "Z": 1, "Y": 20, "X": 31},
+    )  # fmt: skip
+    np.testing.assert_array_equal(stack.plane(), plane)
+
+
+def test_a_jpeg_is_one_plane(tmp_path: Path):
+    Image.fromarray(np.full((16, 16), 77, np.uint8)).save(tmp_path / "a.jpg")
+    stack = open_stack(tmp_path / "a.jpg")
+    assert stack.format == "JPEG"
+    assert abs(int(stack.plane().mean()) - 77) <= 1
+
+
+def test_grey_stored_as_colours_is_grey_and_says_so(tmp_path: Path):
+    Image.fromarray(np.stack([GREY] * 3, -1)).save(tmp_path / "a.png")
+    stack = open_stack(tmp_path / "a.png")
+    np.testing.assert_array_equal(stack.plane(), GREY)
+    assert "taken as grey" in stack.notes[0]
+
+
+def test_colours_are_refused(tmp_path: Path):
+    Image.fromarray(np.stack([GREY, GREY, GREY // 2], -1)).save(tmp_path / "a.png")
+    with pytest.raises(ReadError, match="has colours"):
+        open_stack(tmp_path / "a.png")
+    Image.fromarray(GREY).convert("P").save(tmp_path / "p.png")
+    with pytest.raises(ReadError, match="stored as P, not grey"):
+        open_stack(tmp_path / "p.png")
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.95])
+def test_a_cut_picture_is_an_error(tmp_path: Path, kept):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ReadError, match="cannot be read"):
+        open_stack(tmp_path / "a.png")
+
+
+def test_a_bomb_is_refused(tmp_path: Path):
+    Image.new("L", (17_000, 17_000)).save(tmp_path / "a.png")
+    with pytest.raises(ReadError, match="announces|exceeds"):
+        open_stack(tmp_path / "a.png")
+
+
+def test_real_electron_micrographs(data_folder):
+    for path in sorted((data_folder / "em_sem_spinalcord").glob("*.png")):
+        stack = open_stack(path)
+        assert stack.dtype == np.uint8
+        np.testing.assert_array_equal(stack.plane(), np.asarray(Image.open(path)))
