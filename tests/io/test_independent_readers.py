@@ -16,7 +16,7 @@ from pssr.io.stack import Stack
 REFUSED = {
     "LSM880_AiryScan_ragged_32phase.czi": "phases", "RGB-multichannel.czi": "BGR",
     "aborted_T5_C2_last_half_frame.czi": "missing", "ragged_T4_C2_missing_T2C1.czi": "missing",
-    "mitosis_T00.ome.tif": "other files", "mitosis_T01.ome.tif": "other files", "mitosis_T02.ome.tif": "other files",
+    "mitosis_T00.ome.tif": "files that are not here", "mitosis_T01.ome.tif": "files that are not here", "mitosis_T02.ome.tif": "files that are not here",
     "DrosophilaEmbryo_GFPHistone_0000_rgb.tif": "RGB", "hela_rgb48_composite.tif": "RGB",
 }  # fmt: skip
 

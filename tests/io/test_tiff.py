@@ -145,8 +145,46 @@ def test_images_of_one_ome_file_are_scenes(tmp_path: Path):
 
 
 def test_planes_in_absent_files_are_an_error_that_names_them(data_folder):
-    with pytest.raises(ReadError, match=r"250 of its 255 planes are in 50 other files \(mitosis_T01"):
+    with pytest.raises(ReadError, match=r"240 of its planes are in 48 files that are not here \(mitosis_T03"):
         open_stack(data_folder / "ome_tiff_multifile/mitosis_T00.ome.tif")
+
+
+def in_files(folder: Path, names: list[str], planes: np.ndarray) -> Path:
+    """One OME-TIFF over several files, a time point in each, as Bio-Formats writes it."""
+    blocks = "".join(
+        f'<TiffData FirstT="{t}" IFD="0" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{t}</UUID></TiffData>'
+        for t, name in enumerate(names)
+    )
+    for t, plane in enumerate(planes):
+        xml = (
+            f'<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{t}">'
+            f'<Image ID="Image:0"><Pixels DimensionOrder="XYZCT" ID="Pixels:0" SizeX="{plane.shape[1]}" '
+            f'SizeY="{plane.shape[0]}" SizeZ="1" SizeC="1" SizeT="{len(names)}" Type="uint16">{blocks}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(
+            folder / f"t{t}.ome.tif", plane, description=xml, metadata=None, photometric="minisblack"
+        )
+    return folder / "t1.ome.tif"
+
+
+def test_planes_in_files_beside_it_are_read_from_there(tmp_path: Path):
+    planes = counts(4, 8, 9)
+    stack = open_stack(in_files(tmp_path, [f"t{t}.ome.tif" for t in range(4)], planes))
+    assert stack.sizes["T"] == 4
+    np.testing.assert_array_equal(all_planes(stack)[:, 0, 0], planes)
+    (tmp_path / "t3.ome.tif").unlink()
+    with pytest.raises(ReadError, match="cannot be read"):
+        stack.plane(T=3)
+    with pytest.raises(ReadError, match=r"1 of its planes are in 1 files that are not here \(t3.ome.tif\)"):
+        open_stack(stack.path)
+
+
+def test_files_in_other_folders_are_not_followed(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    tifffile.imwrite(tmp_path / "secret.ome.tif", counts(8, 9), photometric="minisblack")
+    path = in_files(tmp_path / "in", ["t0.ome.tif", "t1.ome.tif", "../secret.ome.tif"], counts(2, 8, 9))
+    with pytest.raises(ReadError, match="names a file in another folder"):
+        open_stack(path)
 
 
 @pytest.mark.parametrize(

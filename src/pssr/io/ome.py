@@ -13,7 +13,7 @@ MOST_PLANES = 1_000_000
 
 
 def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning:
-    """The meaning of an OME-TIFF, all of whose planes must lie in this file.
+    """The meaning of an OME-TIFF, all of whose planes must lie in this file or in others beside it.
 
     Args:
         path: of the file, for messages.
@@ -22,7 +22,7 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
         scene: name or number of the image; needed where there are several.
 
     Raises:
-        ReadError: the XML is damaged or announces planes that are not in the file.
+        ReadError: the XML is damaged or announces planes that are nowhere.
         ChoiceNeeded: several images and none chosen.
     """
     try:
@@ -39,10 +39,12 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
     count = {axis: _size(path, pixels, axis) for axis in "TCZ"}
     samples = int(channels[0].get("SamplesPerPixel") or 1) if channels else 1
     count["C"] = max(count["C"] // max(samples, 1), 1)
+    pages, homes = _ome_pages(path, pixels, count, total, root.get("UUID"))
     return Meaning(
         format="OME-TIFF",
         count=count,
-        pages=_ome_pages(path, pixels, count, total, root.get("UUID")),
+        pages=pages,
+        homes=homes if any(homes) else (),
         channels=tuple(channel.get("Name") for channel in channels),
         spacing_um=known(
             {
@@ -81,8 +83,8 @@ def _size(path: Path, pixels: ElementTree.Element, axis: str) -> int:
 
 def _ome_pages(
     path: Path, pixels: ElementTree.Element, count: Mapping[str, int], total: int, own: str | None
-) -> tuple[int, ...]:
-    """The page of each plane; planes in other files, or in none, are an error that names them."""
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Page and file of each plane; planes that are nowhere are an error that names them."""
     order = (pixels.get("DimensionOrder") or "XYZCT")[2:]
     if sorted(order) != ["C", "T", "Z"]:
         raise ReadError(f"{path}: its OME-XML orders the planes {order!r}; export it again")
@@ -92,43 +94,54 @@ def _ome_pages(
     strides = dict(
         zip(order, itertools.accumulate((1, *(count[a] for a in order[:2])), int.__mul__), strict=True)
     )
-    found, elsewhere = _placed(path, pixels, strides, planes, own)
-    if elsewhere:
-        few = ", ".join(sorted(elsewhere)[:3]) + (", ..." if len(elsewhere) > 3 else "")
-        raise ReadError(
-            f"{path}: {planes - len(found)} of its {planes} planes are in {len(elsewhere)} other files ({few}); "
-            "merge them into one OME-TIFF"
-        )
-    absent = [k for k in range(planes) if found.get(k, total) >= total]
+    found = _placed(path, pixels, strides, planes, own)
+    places = [found.get(k) for k in range(planes)]
+    absent = [k for k, place in enumerate(places) if place is None or (not place[0] and place[1] >= total)]
     if absent:
         t, c, z = (absent[0] // strides[axis] % count[axis] for axis in "TCZ")
         raise ReadError(
             f"{path}: {len(absent)} of {planes} planes announced are missing (first T {t} C {c} Z {z}); copy it again"
         )
-    if len(set(found.values())) < planes:
+    if len(set(places)) < planes:
         raise ReadError(f"{path}: its OME-XML gives several planes the same page; export it again")
     every = itertools.product(*(range(count[axis]) for axis in "TCZ"))
-    return tuple(found[t * strides["T"] + c * strides["C"] + z * strides["Z"]] for t, c, z in every)
+    ordered = [found[t * strides["T"] + c * strides["C"] + z * strides["Z"]] for t, c, z in every]
+    return tuple(page for _, page in ordered), tuple(name for name, _ in ordered)
 
 
 def _placed(
     path: Path, pixels: ElementTree.Element, strides: Mapping[str, int], planes: int, own: str | None
-) -> tuple[dict[int, int], set[str]]:
-    """Page by plane for what lies in this file, and the names of the other files."""
-    found: dict[int, int] = {}
-    elsewhere: set[str] = set()
+) -> dict[int, tuple[str, int]]:
+    """File name ("" for this one) and page of each plane; files that are not here are an error that names them."""
+    found: dict[int, tuple[str, int]] = {}
     blocks = pixels.findall("TiffData")
     uuids = {block.findtext("UUID") for block in blocks}
     for block in blocks or [ElementTree.Element("TiffData")]:
         uuid = block.find("UUID")
         # A renamed file keeps its old name inside: the identifier decides, and a single one is always this file.
-        if uuid is not None and uuid.text != own and len(uuids) > 1:
-            elsewhere.add(uuid.get("FileName") or "an unnamed file")
-            continue
+        foreign = uuid is not None and uuid.text != own and len(uuids) > 1
+        name = (uuid.get("FileName") or "an unnamed file") if uuid is not None and foreign else ""
         page = int(block.get("IFD") or 0)
         run = int(block.get("PlaneCount") or (1 if block.get("IFD") else planes))
         first = sum(int(block.get(f"First{axis}") or 0) * strides[axis] for axis in "TCZ")
         if page < 0 or run < 0 or first < 0 or first + run > planes:
             raise ReadError(f"{path}: its OME-XML places page {page} outside the stack; export it again")
-        found |= {first + k: page + k for k in range(run)}
-    return found, elsewhere
+        found |= {first + k: (name, page + k) for k in range(run)}
+    _check_companions(path, [name for name, _ in found.values() if name])
+    return found
+
+
+def _check_companions(path: Path, names: list[str]) -> None:
+    """Other files must lie beside this one; a name that leads elsewhere is not followed."""
+    others = dict.fromkeys(names)
+    astray = [name for name in others if name in (".", "..") or "/" in name or "\\" in name or "\0" in name]
+    if astray:
+        raise ReadError(f"{path}: its OME-XML names a file in another folder; put the files into one folder")
+    absent = [name for name in others if not (path.parent / name).is_file()]
+    if absent:
+        few = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+        planes = sum(name in absent for name in names)
+        raise ReadError(
+            f"{path}: {planes} of its planes are in {len(absent)} files that are not here ({few}); "
+            "put all files of the stack into one folder"
+        )

@@ -30,10 +30,12 @@ class PageReader:
     Args:
         offsets: of the directory of each plane's page, in (T, C, Z) order.
         count: of C and Z.
+        homes: name of the file of each plane, "" for the stack's own; empty where all are in that one.
     """
 
     offsets: tuple[int, ...]
     count: tuple[int, int]
+    homes: tuple[str, ...] = ()
 
     def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
         """One plane in native byte order.
@@ -42,6 +44,7 @@ class PageReader:
             ReadError: it cannot be decoded.
         """
         k = (t * self.count[0] + c) * self.count[1] + z
+        path = path.with_name(self.homes[k]) if self.homes and self.homes[k] else path
         with _translated(path), tifffile.TiffFile(path) as tif:
             page = _page(tif, k, self.offsets[k])
             check_page(path, k, page, tif.filehandle.size)
@@ -99,10 +102,10 @@ def open_tiff(path: Path, *, scene: str | int | None = None, axes: str | None = 
     with _translated(path), tifffile.TiffFile(path) as tif:
         pages, skipped = _full_pages(path, tif, offsets)
         meaning, run = _meaning(path, tif, [page for _, page in pages], scene, axes)
-        used = [pages[0]] if run else [pages[k] for k in meaning.pages]
+        used = [pages[0]] if run else _used(path, pages, meaning)
         shape, stored = _common(path, [page for _, page in used], meaning)
         count = meaning.count["C"], meaning.count["Z"]
-        reader: PageReader | RunReader = PageReader(tuple(offset for offset, _ in used), count)
+        reader: PageReader | RunReader = PageReader(tuple(offset for offset, _ in used), count, meaning.homes)
         if run:
             reader = RunReader(
                 pages[0][1].dataoffsets[0], shape, stored.newbyteorder(tif.byteorder), meaning.pages, count
@@ -135,6 +138,25 @@ def _full_pages(
         check_page(path, number, page, tif.filehandle.size)
         pages.append((offset, page))
     return pages, skipped
+
+
+def _used(
+    path: Path, pages: list[tuple[int, tifffile.TiffPage]], meaning: Meaning
+) -> list[tuple[int, tifffile.TiffPage]]:
+    """The page of each plane, from this file and those beside it."""
+    if not meaning.homes:
+        return [pages[k] for k in meaning.pages]
+    by_file = {"": pages}
+    for name in dict.fromkeys(filter(None, meaning.homes)):
+        other = path.with_name(name)
+        with _translated(other), tifffile.TiffFile(other) as tif:
+            by_file[name], _ = _full_pages(other, tif, page_offsets(other))
+    for name, k in zip(meaning.homes, meaning.pages, strict=True):
+        if k >= len(by_file[name]):
+            raise ReadError(
+                f"{path.with_name(name)}: has no page {k}, which its OME-XML announces; copy it again"
+            )
+    return [by_file[name][k] for name, k in zip(meaning.homes, meaning.pages, strict=True)]
 
 
 def _page(tif: tifffile.TiffFile, number: int, offset: int) -> tifffile.TiffPage:

@@ -40,6 +40,7 @@ class Meaning:
         scene: as in `Stack`.
         notes: as in `Stack`.
         plane_shape: (Y, X) announced; None where only the pages say it.
+        homes: name of the file of each plane, "" for this one; empty where all are in this one.
     """
 
     format: str
@@ -51,6 +52,7 @@ class Meaning:
     scene: str | None = None
     notes: tuple[str, ...] = ()
     plane_shape: tuple[int, int] | None = None
+    homes: tuple[str, ...] = ()
 
 
 def of_imagej(
