@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -86,13 +87,30 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path):
 def test_info_says_what_is_in_a_stack_and_in_a_model(stack, run_folder):
     said = pssr("info", stack, run_folder).stdout
     for words in (
-        "OME-TIFF",
-        "T 6  C 2  Z 1  Y 64  X 64",
-        "mito, er",
-        "X 0.1",
-        "2 s",
-        "the middle of 3 frames",
-        "psnr",
+        "OME-TIFF", "T 6  C 2  Z 1  Y 64  X 64", "mito, er", "X 0.1", "interval s    2", "the middle of 3 frames", "psnr",
+    ):  # fmt: skip
+        assert words in said
+
+
+def test_info_for_scripts(stack, good_movie):
+    about = json.loads(pssr("info", "--json", stack).stdout)
+    assert about["sizes"] == {"T": 6, "C": 2, "Z": 1, "Y": 64, "X": 64}
+    assert about["channels"] == ["mito", "er"]
+    planes = good_movie[3, :64, :64], good_movie[9, :64, :64]
+    assert about["counts"] == [[int(plane.min()), int(plane.max())] for plane in planes]
+    assert (about["interval_s"], about["notes"]) == (2.0, [])
+
+
+def test_info_says_what_is_odd(tmp_path: Path):
+    plane = np.zeros((3, 20, 20), np.uint8)
+    plane[:, :5] = 255
+    tifffile.imwrite(tmp_path / "a.tif", plane, photometric="minisblack")
+    said = pssr("info", tmp_path / "a.tif").stdout
+    for words in (
+        "pixel size is unknown",
+        "time between frames is unknown",
+        "25.0% of the pixels",
+        "time points",
     ):
         assert words in said
 
