@@ -105,6 +105,7 @@ class Config(BaseModel):
     network: YamlPart = Field(Part("edsr"), description="the network and its size: fast, small or quality")
     loss: dict[str, float] = Field(
         {"l1": 1.0, "stability": 1.0},
+        min_length=1,
         description="weights: l1 is L1(Y1,T) + L1(Y2,T), stability is L1(Y1,Y2); more stability, less flicker and less texture",
     )
     data: Data = Field(Data(), description="patches")

@@ -135,9 +135,9 @@ def test_train_then_predict(stack, tmp_path: Path):
     assert f"pssr predict {run}" in trained.stdout
     again = pssr(*words)
     assert "continue at step 6 to 6" in again.stderr
-    other = pssr(*words, "--set", "train.lr=0.5")
+    other = pssr(*words, "--set", "data.tries=9")
     assert other.returncode == 2
-    assert "train.lr" in other.stderr
+    assert "data.tries" in other.stderr
 
     out = tmp_path / "restored"
     said = pssr("predict", run, stack, "-o", out, "--channel", "all")

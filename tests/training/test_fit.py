@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 import torch
 
 from pssr.config import Config, preset
+from pssr.crappify.noise import Poisson
+from pssr.crappify.optics import Bin
 from pssr.errors import ConfigError, ModelError, ReadError, ShapeError, TrainingError
 from pssr.model_file import load
 from pssr.training.events import PhaseStarted, Saved, Step, Validated
@@ -172,14 +175,83 @@ def test_a_time_limit_ends_the_training_with_the_schedule_done(tmp_path: Path):
 
 def test_other_settings_in_the_same_folder_are_refused(tmp_path: Path):
     list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
-    with pytest.raises(ConfigError, match=r"started with train.lr=0.001, not 0.002; use the same settings"):
-        list(fit(config(train__steps=2, train__lr=0.002), [movie()], tmp_path / "run"))
+    with pytest.raises(ConfigError, match=r"started with data.batch=4, not 3; use the same settings"):
+        list(fit(config(train__steps=2, data__batch=3), [movie()], tmp_path / "run"))
 
 
 def test_other_movies_in_the_same_folder_are_refused(tmp_path: Path):
     list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
     with pytest.raises(ConfigError, match="was trained on movie 0; give the same movies"):
         list(fit(config(train__steps=2), [movie(), movie(seed=1)], tmp_path / "run"))
+
+
+def test_other_content_under_the_same_name_is_refused(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    with pytest.raises(ConfigError, match="was trained on movie 0 with other content"):
+        list(fit(config(train__steps=4), [movie(seed=1)], tmp_path / "run"))
+
+
+def test_a_model_without_its_training_state_is_not_overwritten(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    (tmp_path / "run" / "state.pt").unlink()
+    with pytest.raises(ConfigError, match="holds a model without its training state"):
+        list(fit(config(train__steps=4), [movie()], tmp_path / "run"))
+
+
+def test_a_mistake_does_not_block_the_folder(tmp_path: Path):
+    with pytest.raises(ConfigError, match="stabilty"):
+        list(fit(config(loss={"l1": 1.0, "stabilty": 1.0}), [movie()], tmp_path / "run"))
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+
+
+def test_a_lower_learning_rate_may_continue_a_run(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    list(fit(config(train__steps=4, train__lr=1e-4), [movie()], tmp_path / "run"))
+    assert load(tmp_path / "run").steps == 4
+
+
+def test_an_own_step_is_kept_with_its_settings(tmp_path: Path):
+    steps = [Bin(2), Poisson(peak=2.0)]
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run", crappifier=steps))
+    kept = load(tmp_path / "run").config.crappifier
+    assert [part.name for part in kept] == ["bin", "poisson"]
+    assert kept[1].settings["peak"] == 2.0
+    with pytest.raises(ConfigError, match="started with crappifier"):
+        list(
+            fit(config(train__steps=4), [movie()], tmp_path / "run", crappifier=[Bin(2), Poisson(peak=900.0)])
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_ctrl_c_saves_whole_steps(tmp_path: Path, workers):
+    """To the whole process group, as a terminal sends it; then the losses are those of a run without it."""
+    program = textwrap.dedent(f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from test_fit import config, movie
+        from pssr.cli.show import follow
+        from pssr.cli.stopping import between_events
+        from contextlib import closing
+        from pssr.training.fit import fit
+        settings = config(train__steps=400, train__save_every_s=1000, data__workers={workers})
+        with between_events() as check, closing(fit(settings, [movie()], sys.argv[1])) as events:
+            follow(events, check)
+    """)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    subprocess.run([sys.executable, "-c", program, whole], check=True)
+    process = subprocess.Popen([sys.executable, "-c", program, stopped], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not ((stopped / "log.jsonl").exists() and (stopped / "log.jsonl").stat().st_size):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    state = torch.load(stopped / "state.pt", weights_only=True)
+    assert {int(s["step"]) for s in state["optimizer"]["state"].values()} == {state["step"]}
+    subprocess.run([sys.executable, "-c", program, stopped], check=True)
+    assert losses(stopped) == losses(whole)
 
 
 def test_a_damaged_state_is_refused(tmp_path: Path):

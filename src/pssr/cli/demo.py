@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pssr.cli.options import Channel
+from pssr.cli.stopping import between_events
 
 
 def demo(
@@ -29,13 +30,18 @@ def demo(
     pssr demo --data mito.czi --channel mito -o demo_mito
     """
     # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
+    from contextlib import closing
+
     from pssr.api import movies
     from pssr.cli.show import report, stages
     from pssr.demo import Stage, Table, run
 
     table = None
-    with stages() as show:
-        for event in run(out, movies(data, channel=channel) if data else (), train_s=train_time, seed=seed):
+    own = movies(data, channel=channel) if data else ()
+    events = run(out, own, train_s=train_time, seed=seed)
+    with between_events() as check, stages() as show, closing(events):
+        for event in events:
+            check()
             match event:
                 case Stage():
                     show(event.name, event.share)

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-from types import FrameType
 
 import typer
 
@@ -10,6 +9,7 @@ from pssr.cli.config import config
 from pssr.cli.demo import demo
 from pssr.cli.info import info
 from pssr.cli.predict import predict
+from pssr.cli.stopping import SIGNALS, leave
 from pssr.cli.train import train
 from pssr.errors import ChoiceNeeded, ConfigError, PssrError
 
@@ -30,8 +30,8 @@ for command in (train, predict, info, config, demo):
 
 def main() -> None:
     """Run the command line; exit with 0, 1 for a failure, 2 for a wrong command, 130 or 143 when stopped."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stopped)
+    for number in SIGNALS:
+        signal.signal(number, leave)
     words = [word for word in sys.argv[1:] if word != "--debug"]
     debug = len(words) < len(sys.argv) - 1
     sys.exit(_run(words, debug))
@@ -47,13 +47,11 @@ def _run(words: list[str], debug: bool) -> int:
         return 2 if isinstance(error, ConfigError | ChoiceNeeded) else 1
     except SystemExit as end:
         if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-            print(
-                "pssr: stopped; what was learned so far is kept, run the same command again", file=sys.stderr
-            )
+            print("pssr: stopped; run the same command again to go on", file=sys.stderr)
         return end.code if isinstance(end.code, int) else 0
+    except Exception as error:
+        if debug:
+            raise
+        print(f"pssr: unexpected {type(error).__name__}: {error}; run it again with --debug", file=sys.stderr)
+        return 1
     return 0
-
-
-def _stopped(number: int, _frame: FrameType | None) -> None:
-    """Leave through every `finally`, so that a training saves itself before the scheduler loses patience."""
-    raise SystemExit(128 + number)

@@ -54,10 +54,11 @@ def stages() -> Iterator[Show]:
         yield show
 
 
-def follow(events: Iterator[Event]) -> None:
-    """Show a training until it ends."""
+def follow(events: Iterator[Event], check: Callable[[], None]) -> None:
+    """Show a training until it ends, or until `check`, called after each event, raises."""
     with stages() as show:
         for event in events:
+            check()
             match event:
                 case PhaseStarted():
                     report(_plan(event))

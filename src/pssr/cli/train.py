@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pssr.cli.options import Axes, Channel, Inputs, Scene, Series
+from pssr.cli.stopping import between_events
 
 
 def train(
@@ -60,6 +61,6 @@ def train(
         assignments(settings or [])
     )
     found = movies(inputs, axis=chosen.axis, channel=channel, scene=scene, axes=axes, series=series)
-    with closing(fit(chosen, found, out)) as events:
-        follow(events)
+    with between_events() as check, closing(fit(chosen, found, out)) as events:
+        follow(events, check)
     print(f"model: {out / 'model.safetensors'}\nnext:  pssr predict {out} LOW_RESOLUTION_FILES -o restored/")

@@ -44,7 +44,8 @@ def stack_files(folder: Path) -> list[Path]:
     Raises:
         ReadError: there are none.
     """
-    inside = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES]
+    # Names that begin with a dot are a system's own, such as macOS's ._a.tif.
+    inside = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
     if not inside:
         raise ReadError(f"{folder}: holds no {', '.join(SUFFIXES)} file; name the folder with the stacks")
     return sorted(inside, key=_natural)

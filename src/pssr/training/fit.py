@@ -1,15 +1,18 @@
 """The only training loop: a generator of events that saves when it is closed, and continues when called again."""
 
+import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pssr.config import Config
+from pssr.crappify.chain import STEPS
 from pssr.crappify.chain import Step as CrappifierStep
 from pssr.data.intensity import Planes
 from pssr.io.atomic import write_whole
@@ -19,7 +22,7 @@ from pssr.predict.device import choose_device, fast_precision
 from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
 from pssr.training.optim import average, one_cycle
 from pssr.training.prepare import CRAPPIFY, Job, fitted, generator, prepare
-from pssr.training.run import Run, load_state, open_run, save_state, write_log
+from pssr.training.run import Run, keep_config, load_state, open_run, save_state, write_log
 from pssr.training.steps import learn
 from pssr.training.validation import validate
 
@@ -61,12 +64,13 @@ def fit(
         TrainingError: the loss is no longer a number.
     """
     if crappifier:
-        config = config.model_copy(update={"crappifier": tuple(Part(_name(step)) for step in crappifier)})
+        config = config.model_copy(update={"crappifier": tuple(map(_part, crappifier))})
     config = fitted(config, movies)
     device = choose_device(config.train.device)
     run = open_run(Path(out), config, fast_precision(device) if config.train.precision == "auto" else "")
     job = prepare(run.config, movies, device, crappifier)
     progress = _resume(run, job)
+    keep_config(run)
     yield _started(run, job, progress)
     try:
         yield from _train(run, job, progress)
@@ -75,10 +79,16 @@ def fit(
     yield Saved(progress.step, run.model)
 
 
-def _name(step: CrappifierStep) -> str:
-    """`module:name` of a callable, for the model file."""
+def _part(step: Any) -> Part:
+    """`module:name` of a callable with its settings, for the model file."""
     kind = step if hasattr(step, "__qualname__") else type(step)
-    return f"{kind.__module__}:{kind.__qualname__}"
+    name = next(
+        (name for name, known in STEPS.items() if known is kind), f"{kind.__module__}:{kind.__qualname__}"
+    )
+    if not is_dataclass(step) or isinstance(step, type):
+        return Part(name)
+    values = {f.name: getattr(step, f.name) for f in fields(step)}
+    return Part(name, {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None})
 
 
 def _train(run: Run, job: Job, progress: Progress) -> Generator[Event, None, None]:
@@ -121,9 +131,16 @@ def _batches(config: Config, job: Job, step: int) -> Iterator[Tensor]:
             sampler=range(step * batch, config.train.steps * batch),
             num_workers=config.data.workers,
             pin_memory=job.device.type == "cuda",
+            worker_init_fn=_deaf,
             generator=torch.Generator(),  # else the loader would draw from, and change, torch's global one
         )
     )
+
+
+def _deaf(_worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the workers end when the training has saved itself."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _validated(run: Run, job: Job, progress: Progress) -> Validated:
@@ -164,7 +181,7 @@ def _save(run: Run, job: Job, progress: Progress) -> None:
             "step": progress.step,
             "elapsed_s": progress.elapsed_s,
             "scores": progress.scores,
-            "sources": [source.name for source in job.sources],
+            "sources": [asdict(source) for source in job.sources],
             "net": job.learner.net.state_dict(),
             "averaged": job.averaged.state_dict(),
             "optimizer": job.learner.optimizer.state_dict(),

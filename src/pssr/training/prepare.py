@@ -13,8 +13,10 @@ from pssr.data.intensity import Intensity, Planes, measure, percentiles, sampled
 from pssr.data.patches import Patches, PlaneCache
 from pssr.data.split import Piece, split
 from pssr.errors import ConfigError, ShapeError
+from pssr.losses import TERMS
 from pssr.model_file import Source
 from pssr.networks import Generator, network
+from pssr.parts import find
 from pssr.predict.device import PRECISIONS
 from pssr.training.steps import Learner
 from pssr.training.validation import LARGEST_PX, Held, hold
@@ -69,6 +71,8 @@ def prepare(
         ShapeError: something given is not a movie.
     """
     sources = describe(movies)
+    for name in config.loss:
+        find(name, TERMS)
     make_bad = crappifier(steps or config.crappifier, config.scale)
     scales = [Intensity(s.low, s.high) for s in sources]
     train, held = split(

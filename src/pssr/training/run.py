@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
-from pssr.config import Config, parse
+from pssr.config import Config, read
 from pssr.errors import ConfigError, ModelError, WriteError
 from pssr.io.atomic import write_whole
 from pssr.model_file import Source
 
-MAY_CHANGE = {"train.steps", "train.max_time_s", "train.device", "train.validate_every", "train.save_every_s"}
+MAY_CHANGE = {
+    "train.steps", "train.max_time_s", "train.device", "train.validate_every", "train.save_every_s",
+    "train.lr", "train.clip", "train.precision", "data.workers",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def open_run(folder: Path, asked: Config, precision: str) -> Run:
         WriteError: the folder cannot be made.
     """
     path = folder / "config.yaml"
-    kept = parse(yaml.safe_load(path.read_text("utf-8")), str(path)) if path.exists() else None
+    kept = read(path) if path.exists() else None
     if asked.train.precision == "auto":
         asked = asked.changed({"train.precision": kept.train.precision if kept else precision})
     if kept:
@@ -73,8 +75,12 @@ def open_run(folder: Path, asked: Config, precision: str) -> Run:
         (folder / "samples").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
-    write_whole(path, asked.to_yaml().encode())
     return Run(folder, asked)
+
+
+def keep_config(run: Run) -> None:
+    """Write the settings into the folder, once it is known that a training with them can begin."""
+    write_whole(run.folder / "config.yaml", run.config.to_yaml().encode())
 
 
 def save_state(run: Run, state: Mapping[str, Any]) -> None:
@@ -92,16 +98,24 @@ def load_state(run: Run, sources: Sequence[Source]) -> dict[str, Any] | None:
         ConfigError: the run was started on other movies.
     """
     if not run.state.exists():
+        if run.model.exists():
+            raise ConfigError(
+                f"{run.folder}: holds a model without its training state; remove it or choose another folder"
+            )
         run.log.unlink(missing_ok=True)
         return None
     try:
-        state: dict[str, Any] = torch.load(io.BytesIO(run.state.read_bytes()), weights_only=True)
-        names, step = state["sources"], int(state["step"])
+        state: dict[str, Any] = torch.load(
+            io.BytesIO(run.state.read_bytes()), map_location="cpu", weights_only=True
+        )
+        before, step = [Source(**source) for source in state["sources"]], int(state["step"])
     except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{run.state}: is damaged; remove the folder to begin anew") from error
-    if names != [source.name for source in sources]:
+    if before != list(sources):
+        names = [source.name for source in before]
+        other = "" if names != [source.name for source in sources] else " with other content"
         raise ConfigError(
-            f"{run.folder}: was trained on {', '.join(names)}; give the same movies or another folder"
+            f"{run.folder}: was trained on {', '.join(names)}{other}; give the same movies or another folder"
         )
     kept = [line for line in _lines(run.log) if json.loads(line)["step"] <= step]
     write_whole(run.log, "".join(kept).encode())
