@@ -3,8 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from pssr.simulate import tubules
+
+# Examples are timed by benchmarks, not by tests on a machine that is busy.
+settings.register_profile("pssr", deadline=None)
+settings.load_profile("pssr")
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -72,3 +73,31 @@ def test_a_preview_shows_two_draws_beside_the_good_frame(good_movie, tmp_path: P
     assert width > 2.5 * height
     assert picture.save(tmp_path / "preview.png").read_bytes() == picture.png
     assert pssr.preview(good_movie, seed=1).png != picture.png
+
+
+def test_a_model_that_names_foreign_code_is_not_evaluated_with_it(run_folder, good_movie, tmp_path: Path):
+    model = pssr.load(run_folder)
+    touch = {"subprocess:check_call": {"args": ["touch", str(tmp_path / "made")]}}
+    foreign = replace(
+        model, model=replace(model.model, config=model.model.config.changed({"crappifier": [touch]}))
+    )
+    with pytest.raises(pssr.ModelError, match="names code outside pssr"):
+        pssr.evaluate(foreign, good_movie[:4])
+    assert not (tmp_path / "made").exists()
+    own = pssr.evaluate(foreign, good_movie[:4], crappifier=[lambda frames: frames[..., ::2, ::2]])
+    assert own["bicubic"].psnr_db > 20
+
+
+def test_a_model_that_drops_ends_is_scored_on_what_it_gives(run_folder, good_movie):
+    model = pssr.load(run_folder)
+    drops = replace(model, model=replace(model.model, config=model.model.config.changed({"ends": "drop"})))
+    scores = pssr.evaluate(drops, good_movie[:6])
+    assert scores["restored"].psnr_db > 20
+
+
+def test_one_scale_for_all_depths_of_a_stack(tmp_path: Path, good_movie):
+    deep = np.stack([good_movie[:6, :64, :64], good_movie[:6, :64, :64] // 50], 1)
+    tifffile.imwrite(tmp_path / "a.ome.tif", deep, metadata={"axes": "TZYX"}, photometric="minisblack")
+    model = pssr.train(tmp_path / "a.ome.tif", tmp_path / "run", scale=2, settings=SMALL)
+    first, second = model.model.sources
+    assert (first.low, first.high) == (second.low, second.high)

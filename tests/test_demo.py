@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from pssr.demo import Stage, Table, run
+from pssr.errors import ConfigError
 from pssr.io.open import open_stack
 
 FILES = {
@@ -38,3 +39,8 @@ def test_the_demo_on_ones_own_movies(tmp_path: Path, good_movie):
     truth = open_stack(tmp_path / "demo" / "truth.ome.tif")
     assert truth.pixel_size_um is None
     np.testing.assert_array_equal(truth.plane(T=truth.sizes["T"] - 1), good_movie[-1])
+
+
+def test_the_demo_does_not_judge_on_what_it_learned_from(tmp_path: Path, good_movie):
+    with pytest.raises(ConfigError, match="too few and too short to hold any frames back"):
+        list(run(tmp_path / "demo", [good_movie[:2]]))

@@ -11,12 +11,14 @@ import torch
 
 from pssr.config import Config
 from pssr.config import preset as named_preset
+from pssr.crappify.chain import STEPS, Step
 from pssr.crappify.chain import crappifier as chain
 from pssr.data.intensity import Planes, measure
 from pssr.io.atomic import write_whole
 from pssr.io.open import open_stack
 from pssr.io.series import stack_files
 from pssr.io.stack import Movie
+from pssr.parts import refuse_foreign
 from pssr.pictures import Panel, row_of
 from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
 from pssr.predict.predictor import Predictor, chosen_channels
@@ -96,20 +98,29 @@ def load(path: str | Path, *, device: str = "auto", trust: Collection[str] = ())
     return Predictor.load(path, device=device, trust=trust)
 
 
-def evaluate(model: Predictor, movie: Planes, *, seed: int = 0) -> dict[str, Scores]:
+def evaluate(
+    model: Predictor, movie: Planes, *, crappifier: Sequence[Step] = (), seed: int = 0
+) -> dict[str, Scores]:
     """Scores of the model and of bicubic interpolation on good frames that it has not seen.
 
     Args:
         model: restores.
         movie: good frames; they are made bad by the model's own crappifier.
+        crappifier: callables instead of the model's own.
         seed: of the noise.
+
+    Raises:
+        ModelError: the model's crappifier names code that is not trusted.
 
     Returns:
         The scores by name, `bicubic` and `restored`.
     """
     truth = np.stack([np.asarray(movie[t]) for t in range(len(movie))])
     scale, config = measure(truth), model.model.config
-    make_bad, rng = chain(config.crappifier, config.scale), torch.Generator().manual_seed(seed)
+    for part in () if crappifier else config.crappifier:
+        refuse_foreign(part, STEPS, model.trust)
+    make_bad = chain(crappifier or config.crappifier, config.scale)
+    rng = torch.Generator().manual_seed(seed)
     low = acquire(truth, make_bad, scale, rng)
     still = acquire(np.repeat(truth[len(truth) // 2][None], STILL_FRAMES, 0), make_bad, scale, rng)
     ways = {"bicubic": lambda x: bicubic(x, config.scale), "restored": model.predict}

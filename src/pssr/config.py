@@ -197,10 +197,18 @@ def assignments(words: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"'{word}': write it as setting=value, for example train.lr=1e-4")
         try:
-            out[path.strip()] = yaml.safe_load(value)
+            out[path.strip()] = _number_or(yaml.safe_load(value))
         except yaml.YAMLError as error:
             raise ConfigError(f"'{word}': the value is not YAML; quote it") from error
     return out
+
+
+def _number_or(value: object) -> object:
+    """YAML 1.1 reads 1e-4 as a string."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _put(tree: dict[str, Any], path: str, value: object) -> None:

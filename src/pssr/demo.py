@@ -13,6 +13,7 @@ from pssr.config import preset
 from pssr.crappify.chain import crappifier
 from pssr.data.intensity import Intensity, Planes, measure
 from pssr.data.split import Piece, split
+from pssr.errors import ConfigError
 from pssr.io.atomic import write_whole
 from pssr.io.video import write_mp4
 from pssr.io.write import StackWriter
@@ -144,7 +145,11 @@ def _own(movies: Sequence[Planes]) -> Material:
     """A person's movies: most to learn from, held-back frames as the truth."""
     shapes = [(len(m), *np.asarray(m[0]).shape) for m in movies]
     good, held = split(shapes, frames=3, ends="reflect", share=0.2, least_rows=64)
-    piece = max(held or good, key=lambda p: p.stop - p.start)
+    if not held:
+        raise ConfigError(
+            "demo: the movies are too few and too short to hold any frames back; give at least 20 frames"
+        )
+    piece = max(held, key=lambda p: p.stop - p.start)
     cut = Cut(movies[piece.movie], piece)
     frames, side = LARGEST_TEST
     truth = np.stack([cut[t][:side, :side] for t in range(min(len(cut), frames))])

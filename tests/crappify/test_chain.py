@@ -123,3 +123,18 @@ def test_thin_filaments_disappear_as_noise_grows():
     assert recalls == sorted(recalls, reverse=True)
     assert recalls[0] > 0.99
     assert recalls[-1] < 0.3
+
+
+@pytest.mark.parametrize("needed", [True, False])
+def test_a_step_may_take_the_generator_by_name(needed):
+    def by_keyword(frames, *, rng):
+        return frames[..., ::2, ::2] + torch.randn(frames[..., ::2, ::2].shape, generator=rng)
+
+    def by_default(frames, rng=None):
+        return by_keyword(frames, rng=rng)
+
+    make_bad = crappifier([by_keyword if needed else by_default], 2)
+    first, second = make_bad.two_draws(bundles(), rng())
+    assert not torch.equal(first, second)
+    again, _ = make_bad.two_draws(bundles(), rng())
+    assert torch.equal(first, again)

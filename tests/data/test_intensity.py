@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pssr.data.intensity import Intensity, matched, measure
+from pssr.errors import ReadError
 
 
 @given(arrays(np.uint16, (5, 7)), st.floats(0, 60000), st.floats(1, 60000))
@@ -60,3 +61,14 @@ def test_a_low_resolution_movie_reaches_the_network_as_its_training_frames_did(g
     reference = measure(unit).low, measure(unit).high
     movie = unit * np.float32(gain) + np.float32(offset)
     np.testing.assert_allclose(matched(movie, reference).to_unit(movie), unit, atol=1e-4)
+
+
+def test_structure_in_very_few_pixels_is_still_full_scale():
+    movie = np.zeros((2, 100, 100), np.uint16)
+    movie[:, 50, 50] = 5000
+    assert measure(movie) == Intensity(0.0, 5000.0)
+
+
+def test_a_movie_without_a_single_number_is_refused():
+    with pytest.raises(ReadError, match="none of its pixels is a number"):
+        measure(np.full((2, 8, 8), np.nan))

@@ -54,3 +54,18 @@ def test_too_little_to_hold_anything_back_trains_on_all():
 def test_movies_too_short_for_a_bundle_are_refused():
     with pytest.raises(ConfigError, match=r"no movie has a bundle of 5 .*lengths: 3"):
         split([(3, 64, 64)], frames=5, ends="drop", share=0.1, least_rows=32)
+
+
+def test_planes_of_one_file_are_not_divided_by_file():
+    """Six depths of one movie show one specimen: they are divided by time, all at the same time."""
+    shapes = [(30, 64, 64)] * 6
+    good, held = split(shapes, frames=3, ends="reflect", share=0.1, least_rows=32, files=["a"] * 6)
+    assert {piece.movie for piece in good} == {piece.movie for piece in held} == set(range(6))
+    assert max(piece.stop for piece in good) < min(piece.start for piece in held)
+
+
+def test_whole_files_are_held_back_with_all_their_planes():
+    files = [name for name in "abcdef" for _ in range(2)]
+    good, held = split([(9, 64, 64)] * 12, frames=3, ends="reflect", share=0.1, least_rows=32, files=files)
+    assert {files[piece.movie] for piece in held} == {"f"}
+    assert {files[piece.movie] for piece in good} == set("abcde")

@@ -180,6 +180,20 @@ def test_a_model_that_drops_ends_gives_fewer_frames(run_folder, low, tmp_path: P
     assert open_stack(target).sizes["T"] == 6
 
 
+def test_a_movie_too_short_for_a_model_that_drops_ends_is_refused_in_words(run_folder, low, tmp_path: Path):
+    model = load(run_folder)
+    predictor = Predictor.of(replace(model, config=model.config.changed({"ends": "drop"})))
+    with pytest.raises(ConfigError, match="the model drops ends, which leaves none of 1 frames"):
+        predictor.predict_file(write(tmp_path / "low.tif", low[:1], "TYX"), tmp_path / "out.ome.tif")
+
+
+def test_frames_of_a_series_are_never_overwritten(predictor, low, tmp_path: Path):
+    for t in range(3):
+        tifffile.imwrite(tmp_path / f"t{t}.tif", low[t], photometric="minisblack")
+    with pytest.raises(WriteError, match="lies in the folder to read from"):
+        predictor.predict_file(tmp_path, tmp_path / "t1.tif", series="T", overwrite=True)
+
+
 def test_a_model_for_depth_goes_through_depth(run_folder, low, tmp_path: Path):
     model = load(run_folder)
     predictor = Predictor.of(replace(model, config=model.config.changed({"axis": "Z"})))

@@ -101,13 +101,20 @@ def crappifier(parts: Sequence[Part | Step], scale: int) -> Crappifier:
 
 
 def is_random(step: Step) -> bool:
-    """Whether the step takes the generator as its second argument."""
+    """Whether the step takes the generator: as a second argument it needs, or as one called `rng`."""
+    parameters = inspect.signature(step).parameters
     needed = [
         p
-        for p in inspect.signature(step).parameters.values()
+        for p in parameters.values()
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
     ]
-    return len(needed) >= 2
+    return len(needed) >= 2 or "rng" in parameters
+
+
+def _apply(step: Step, frames: Tensor, rng: torch.Generator) -> Tensor:
+    if not is_random(step):
+        return step(frames)
+    return step(frames, rng=rng) if "rng" in inspect.signature(step).parameters else step(frames, rng)
 
 
 def _with_scale(step: Any, scale: int) -> Step:
@@ -122,7 +129,7 @@ def _with_scale(step: Any, scale: int) -> Step:
 
 def _run(steps: Sequence[Step], frames: Tensor, rng: torch.Generator) -> Tensor:
     for step in steps:
-        frames = step(frames, rng) if is_random(step) else step(frames)
+        frames = _apply(step, frames, rng)
     return frames
 
 

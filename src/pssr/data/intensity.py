@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float, Num
 
+from pssr.errors import ReadError
+
 LOW_PERCENT, HIGH_PERCENT = 1.0, 99.8  # as in CSBDeep: robust against hot pixels, near full use of 0..1
 SAMPLED_PLANES = 16
 
@@ -54,14 +56,20 @@ def measure(movie: Planes) -> Intensity:
     Returns:
         Low and high; a movie of one single value gets a range of 1 count.
     """
-    low, high = percentiles([movie[t] for t in sampled(len(movie))])
+    planes = [movie[t] for t in sampled(len(movie))]
+    low, high = percentiles(planes)
+    if high <= low:  # structure in so few pixels that the percentiles miss it
+        high = float(max(plane[np.isfinite(plane)].max(initial=low) for plane in planes))
     return Intensity(low, high if high > low else low + 1.0)
 
 
 def percentiles(planes: Sequence[Num[np.ndarray, "..."]]) -> tuple[float, float]:
     """The reference percentiles (1 and 99.8) of the finite pixels of all planes together."""
     pixels = np.concatenate([plane.ravel() for plane in planes])
-    low, high = np.percentile(pixels[np.isfinite(pixels)], (LOW_PERCENT, HIGH_PERCENT))
+    finite = pixels[np.isfinite(pixels)]
+    if not finite.size:
+        raise ReadError("movie: none of its pixels is a number; check how it was saved")
+    low, high = np.percentile(finite, (LOW_PERCENT, HIGH_PERCENT))
     return float(low), float(high)
 
 

@@ -1,12 +1,12 @@
 """What is trained on and what is held back, so that no bundle or pixel is in both."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from pssr.data.bundles import Ends, windows
 from pssr.errors import ConfigError
 
-BY_FILE_FROM = 5  # movies; with fewer, one held-back file would be too large a share
+BY_FILE_FROM = 5  # files; with fewer, one held-back file would be too large a share
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,17 @@ class Piece:
 
 
 def split(
-    shapes: Sequence[tuple[int, int, int]], *, frames: int, ends: Ends, share: float, least_rows: int
+    shapes: Sequence[tuple[int, int, int]],
+    *,
+    frames: int,
+    ends: Ends,
+    share: float,
+    least_rows: int,
+    files: Sequence[Hashable] | None = None,
 ) -> tuple[list[Piece], list[Piece]]:
     """Training and validation pieces: by file, else by block of time, else by region.
 
-    With five movies or more whole files are held back, the last ones given. Otherwise each movie gives its last
+    With five files or more whole files are held back, the last ones given. Otherwise each movie gives its last
     frames, and a gap of a bundle less one frame lies between the blocks. A movie too short for that gives its lowest
     rows.
 
@@ -49,6 +55,7 @@ def split(
         ends: the policy at the ends of a piece.
         share: of the material to hold back, 0..0.5; 0 holds nothing back.
         least_rows: rows that a region must have to be of use, the patch size.
+        files: which file each movie is from, since planes of one stack show the same specimen; None: one each.
 
     Returns:
         Pieces to train on and pieces to validate on.
@@ -57,11 +64,14 @@ def split(
         ConfigError: nothing is left to train on.
     """
     whole = [Piece(m, 0, t, 0, y) for m, (t, y, _) in enumerate(shapes)]
+    origin = list(range(len(shapes))) if files is None else list(files)
+    different = list(dict.fromkeys(origin))
     if share == 0:
         good, held = whole, []
-    elif len(whole) >= BY_FILE_FROM:
-        count = max(1, round(share * len(whole)))
-        good, held = whole[:-count], whole[-count:]
+    elif len(different) >= BY_FILE_FROM:
+        last = set(different[-max(1, round(share * len(different))) :])
+        good = [piece for piece in whole if origin[piece.movie] not in last]
+        held = [piece for piece in whole if origin[piece.movie] in last]
     else:
         pairs = [_split_one(piece, frames, share, least_rows) for piece in whole]
         good, held = [a for a, _ in pairs], [b for _, b in pairs if b is not None]

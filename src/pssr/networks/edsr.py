@@ -69,11 +69,14 @@ def edsr(
         blocks: residual blocks, instead of the size's.
 
     Raises:
-        ConfigError: no such size or scale.
+        ConfigError: no such size or scale, or no whole number of channels or blocks.
     """
     if size not in SIZES:
         raise ConfigError(f"network.edsr.size: no size '{size}'; choose from {', '.join(SIZES)}")
     if scale not in (1, 2, 3, 4, 8):
         raise ConfigError(f"scale: {scale} is not supported by edsr; use 1, 2, 3, 4 or 8")
-    of_size = SIZES[size]
-    return Edsr(frames=frames, scale=scale, width=width or of_size[0], blocks=blocks or of_size[1])
+    width, blocks = SIZES[size][0] if width is None else width, SIZES[size][1] if blocks is None else blocks
+    for name, value in (("width", width), ("blocks", blocks)):
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"network.edsr.{name}: {value!r} will not do; use a whole number from 1")
+    return Edsr(frames=frames, scale=scale, width=width, blocks=blocks)

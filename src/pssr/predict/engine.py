@@ -44,12 +44,20 @@ def restore(
     while True:
         try:
             return _tiled(net, bundle, side, device, PRECISIONS[precision])
-        except (torch.OutOfMemoryError, MemoryError) as error:
+        except (RuntimeError, MemoryError) as error:
+            if not _is_full(error):
+                raise
             if side <= SMALLEST_TILE or not net.local:
                 raise OutOfMemory(
                     f"{device}: out of memory at tiles of {side} px; close other programs or use a smaller network"
                 ) from error
             side = max(SMALLEST_TILE, min(side, max(h, w)) // 2)
+
+
+def _is_full(error: RuntimeError | MemoryError) -> bool:
+    """On the CPU torch raises a plain RuntimeError."""
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or "can't allocate memory" in str(error)
 
 
 def _tiled(

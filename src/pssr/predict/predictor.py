@@ -15,7 +15,7 @@ from jaxtyping import Num
 
 from pssr.data.bundles import windows
 from pssr.data.intensity import Intensity, Planes, matched, sampled
-from pssr.errors import ModelError, ShapeError
+from pssr.errors import ConfigError, ModelError, ShapeError, WriteError
 from pssr.io.open import open_stack
 from pssr.io.stack import Stack
 from pssr.io.write import StackWriter
@@ -39,6 +39,7 @@ class Predictor:
         precision: `fp32`, or `bf16` for more speed and pixels that differ in the third digit.
         tile_px: side of a tile in low-resolution pixels; None takes whole frames if memory allows.
             Restored pixels do not depend on it.
+        trust: modules outside pssr that the model may name.
     """
 
     model: Model
@@ -47,6 +48,7 @@ class Predictor:
     name: str = "model"
     precision: str = "fp32"
     tile_px: int | None = None
+    trust: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "auto", trust: Collection[str] = ()) -> "Predictor":
@@ -91,7 +93,8 @@ class Predictor:
             raise ModelError(f"{name}: some weights are not numbers; train it again")
         net.load_state_dict(found)
         where = choose_device(device)
-        return cls(model, net.to(where, memory_format=torch.channels_last).eval(), where, name)
+        net = net.to(where, memory_format=torch.channels_last).eval()
+        return cls(model, net, where, name, trust=frozenset(trust))
 
     def frames(
         self, movie: Planes, *, intensity: Intensity | None = None
@@ -184,6 +187,13 @@ class Predictor:
         channels = chosen_channels(stack, channel)
         axis, other = config.axis, "Z" if config.axis == "T" else "T"
         kept = len(windows(stack.sizes[axis], config.frames, config.ends))
+        if kept == 0:
+            raise ConfigError(
+                f"{stack.path}: the model drops ends, which leaves none of {stack.sizes[axis]} frames; "
+                "use one trained with ends=reflect"
+            )
+        if series is not None and Path(target).parent.resolve() == stack.path.resolve():
+            raise WriteError(f"{target}: lies in the folder to read from; choose another one")
         scales = [matched(_spread(stack, c), self.model.reference) for c in channels]
         writer = StackWriter.like(
             target,

@@ -1,7 +1,7 @@
 """Everything a training needs before its first step."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +78,7 @@ def prepare(
     train, held = split(
         [s.shape for s in sources],
         frames=config.frames, ends=config.ends, share=config.data.held_back, least_rows=config.data.patch_px,
+        files=[_origin(k, movie)[0] for k, movie in enumerate(movies)],
     )  # fmt: skip
     cache = PlaneCache(movies)
     patches = _patches(config, cache, train, scales, config.data.patch_px, config.data.batch)
@@ -106,6 +107,11 @@ def fitted(config: Config, movies: Sequence[Planes]) -> Config:
     """
     sides = [min(np.shape(movie[0])) for movie in movies if len(movie) and np.ndim(movie[0]) == 2]
     side = min([config.data.patch_px, *sides]) // config.scale * config.scale
+    if config.data.patch_px < LEAST_LOW_PX * config.scale:
+        raise ConfigError(
+            f"data.patch_px: {config.data.patch_px} is too small at scale {config.scale}; "
+            f"use at least {LEAST_LOW_PX * config.scale}"
+        )
     if side < LEAST_LOW_PX * config.scale:
         raise ConfigError(
             f"movies: the smallest is {min(sides)} px wide; at scale {config.scale} give at least "
@@ -123,16 +129,45 @@ def describe(movies: Sequence[Planes]) -> list[Source]:
     """
     if not movies:
         raise ConfigError("movies: none given; name at least one file with high-resolution frames")
-    return [_describe(k, movie) for k, movie in enumerate(movies)]
+    alike: dict[Hashable, list[Planes]] = {}
+    for k, movie in enumerate(movies):
+        if len(movie) == 0 or np.ndim(movie[0]) != 2:
+            shape = np.shape(movie[0]) if len(movie) else "absent"
+            raise ShapeError(
+                f"movie {k}: its frames are {shape}, not (Y, X); choose one channel and give (T, Y, X)"
+            )
+        alike.setdefault(_origin(k, movie), []).append(movie)
+    scales = {origin: measure(Joined(tuple(group))) for origin, group in alike.items()}
+    return [_describe(k, movie, scales[_origin(k, movie)]) for k, movie in enumerate(movies)]
 
 
-def _describe(k: int, movie: Planes) -> Source:
-    first = np.asarray(movie[0]) if len(movie) else np.empty(0)
-    if first.ndim != 2:
-        raise ShapeError(
-            f"movie {k}: its frames are {first.shape}, not (Y, X); choose one channel and give (T, Y, X)"
-        )
-    scale, stack = measure(movie), getattr(movie, "stack", None)
+def _origin(k: int, movie: Planes) -> tuple[Hashable, Hashable]:
+    """File (and scene) and channel of a movie: what is from one specimen, and what has one scale."""
+    stack = getattr(movie, "stack", None)
+    if stack is None:
+        return k, 0
+    return (str(getattr(stack, "path", k)), getattr(stack, "scene", None)), getattr(movie, "number", 0)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Movies one after the other, as one."""
+
+    movies: tuple[Planes, ...]
+
+    def __len__(self) -> int:
+        return sum(len(movie) for movie in self.movies)
+
+    def __getitem__(self, t: int, /) -> np.ndarray:
+        for movie in self.movies:
+            if t < len(movie):
+                return np.asarray(movie[t])
+            t -= len(movie)
+        raise IndexError("past the last frame")
+
+
+def _describe(k: int, movie: Planes, scale: Intensity) -> Source:
+    first, stack = np.asarray(movie[0]), getattr(movie, "stack", None)
     return Source(
         name=str(getattr(movie, "name", f"movie {k}")),
         shape=(len(movie), *first.shape),

@@ -46,13 +46,35 @@ def two_pass(learner: Learner, good: Float[Tensor, "n f h w"], rng: torch.Genera
         good: bundles on the 0..1 scale.
         rng: every draw comes from here.
     """
-    lows, good = _brightened(learner.crappifier.two_draws(good, rng), good, learner.gain, rng)
+    first, second = learner.crappifier.two_draws(good, rng)
+    lows = repeated_alike(first, good), repeated_alike(second, good)
+    lows, good = _brightened(lows, good, learner.gain, rng)
     low = torch.cat(lows).contiguous(memory_format=torch.channels_last)
     with torch.autocast(good.device.type, dtype=learner.dtype, enabled=learner.dtype != torch.float32):
         answers = learner.net(low)
-    first, second = answers.float().chunk(2)
+    one, other = answers.float().chunk(2)
     middle = good.shape[1] // 2
-    return TwoPass(first, second, good[:, middle : middle + 1])
+    return TwoPass(one, other, good[:, middle : middle + 1])
+
+
+def repeated_alike(low: Tensor, good: Tensor) -> Tensor:
+    """Bad bundles in which a frame that occurs twice, as at the ends of a movie, is twice the same.
+
+    In use the ends repeat a frame with its noise; with fresh noise for each, a network would learn to average
+    what is there no more.
+
+    Args:
+        low: (N, F, h, w) made of the good bundles.
+        good: (N, F, H, W).
+    """
+    frames = list(low.unbind(1))
+    for k in range(1, len(frames)):
+        for earlier in range(k):
+            same = (good[:, k] == good[:, earlier]).flatten(1).all(1)
+            # An empty patch is the same in every frame, and its noise is not.
+            same &= good[:, k].flatten(1).std(1) > 0
+            frames[k] = torch.where(same[:, None, None], frames[earlier], frames[k])
+    return torch.stack(frames, 1)
 
 
 def _brightened(

@@ -14,6 +14,7 @@ from pssr.data.patches import Patches
 from pssr.metrics import psnr
 from pssr.networks import Generator
 from pssr.pictures import Panel, row_of
+from pssr.training.steps import repeated_alike
 
 EXAMPLES = 8
 LARGEST_PX = 256
@@ -51,7 +52,7 @@ def hold(patches: Patches, crappifier: Crappifier, rng: torch.Generator, pixel_s
         pixel_size_um: of the good frames.
     """
     good = torch.from_numpy(np.stack([patches[k] for k in range(EXAMPLES)]))
-    low = crappifier(good, rng)
+    low = repeated_alike(crappifier(good, rng), good)
     middle = slice(good.shape[1] // 2, good.shape[1] // 2 + 1)
     return Held(low, good[:, middle], bicubic(low[:, middle], crappifier.scale), pixel_size_um)
 
