@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from pssr.config import preset
 from pssr.crappify.chain import crappifier
 from pssr.data.intensity import Intensity, Planes, measure
 from pssr.data.split import Piece, split
-from pssr.errors import ConfigError
+from pssr.errors import ConfigError, WriteError
 from pssr.io.atomic import write_whole
 from pssr.io.video import write_mp4
 from pssr.io.write import StackWriter
@@ -116,7 +117,12 @@ def run(
     Yields:
         `Stage` as the work goes on, and one `Table` at the end.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    if find_spec("imageio_ffmpeg") is None:
+        raise WriteError(f"{out}: writing MP4 needs imageio-ffmpeg; pip install 'pssr-toolkit[movie]'")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{out}: cannot be made ({error.strerror}); choose another folder") from error
     material = _own(movies) if movies else (yield from _simulated(seed))
     predictors = {}
     for name, preset_name in ARMS.items():
@@ -216,8 +222,6 @@ def _pictures(
     """The movie, the comparison picture and the scores as files."""
     movies = {name: way(low) for name, way in ways.items()}
     restored, t = movies["three frames + stability"], len(low) // 2
-    write_mp4(out / "restored.mp4", restored, low=scale.low, high=scale.high, frames_per_s=8, overwrite=True)
-    _write_panels(out / "comparison.mp4", low, movies, scale)
     factor = restored.shape[1] // low.shape[1]
     y, x = _busiest(low[t], ZOOM)
     fine = (slice(y * factor, (y + ZOOM) * factor), slice(x * factor, (x + ZOOM) * factor))
@@ -230,6 +234,8 @@ def _pictures(
     picture = row_of(panels, low=scale.low, high=scale.high, pixel_size_um=material.pixel_size_um)
     write_whole(out / "comparison.png", picture)
     write_whole(out / "scores.json", json.dumps({k: asdict(v) for k, v in scores.items()}, indent=2).encode())
+    write_mp4(out / "restored.mp4", restored, low=scale.low, high=scale.high, frames_per_s=8, overwrite=True)
+    _write_panels(out / "comparison.mp4", low, movies, scale)
     return [out / name for name in ("restored.mp4", "comparison.mp4", "comparison.png", "scores.json")]
 
 

@@ -160,6 +160,16 @@ def test_one_bad_file_does_not_stop_the_others(run_folder, tmp_path: Path, good_
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_restored.ome.tif"]
 
 
+def test_what_must_be_chosen_is_asked_before_anything_is_restored(
+    run_folder, stack, tmp_path: Path, good_movie
+):
+    tifffile.imwrite(tmp_path / "0.tif", good_movie[:3, :20, :20], photometric="minisblack")
+    said = pssr("predict", run_folder, tmp_path / "0.tif", stack, "-o", tmp_path / "out")
+    assert said.returncode == 2
+    assert "choose a channel (mito, er)" in said.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_training_that_is_stopped_keeps_what_it_learned(stack, tmp_path: Path, number, code):

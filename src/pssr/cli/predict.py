@@ -38,10 +38,11 @@ def predict(
 
     from pssr.api import files, load
     from pssr.cli.show import report, stages
-    from pssr.errors import ChoiceNeeded, PssrError
+    from pssr.errors import PssrError
     from pssr.io.open import open_stack
 
     pairs = [(path, target) for path, target in targets(files(inputs, series=series), out)]
+    _ask_first([source for source, _ in pairs], channel, scene=scene, axes=axes, series=series)
     predictor = replace(load(model, device=device), tile_px=tile)
     failed: list[PssrError] = []
     with stages() as show:
@@ -62,7 +63,7 @@ def predict(
                     for done, total in steps:
                         show(f"restore {source.name}", done / total)
             except PssrError as error:
-                if len(pairs) == 1 or isinstance(error, ChoiceNeeded):
+                if len(pairs) == 1:
                     raise
                 failed.append(error)
                 report(f"pssr: {error}")
@@ -71,6 +72,22 @@ def predict(
     if failed:
         report(f"pssr: {len(failed)} of {len(pairs)} files failed; the others are restored")
         raise typer.Exit(1)
+
+
+def _ask_first(sources: list[Path], channel: str | None, **choices: str | None) -> None:
+    """What must be chosen is asked for before the first hour of work; what cannot be read is told when its turn comes."""
+    # Imported here because torch takes seconds.
+    from pssr.errors import ChoiceNeeded, PssrError
+    from pssr.io.open import open_stack
+    from pssr.predict.predictor import chosen_channels
+
+    for source in sources:
+        try:
+            chosen_channels(open_stack(source, **choices), channel)
+        except ChoiceNeeded:
+            raise
+        except PssrError:
+            continue
 
 
 def targets(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:

@@ -81,13 +81,24 @@ def prepare(
         files=[_origin(k, movie)[0] for k, movie in enumerate(movies)],
     )  # fmt: skip
     cache = PlaneCache(movies)
+    for k, source in enumerate(sources):
+        if (
+            np.dtype(source.dtype).kind == "f"
+        ):  # a pixel that is no number is better found now than after an hour
+            for t in range(source.shape[0]):
+                cache.plane(k, t)
     patches = _patches(config, cache, train, scales, config.data.patch_px, config.data.batch)
     learner = _learner(config, make_bad, device)
+    grid = config.scale * learner.net.multiple
+    if config.data.patch_px % grid:
+        raise ConfigError(
+            f"data.patch_px: {config.data.patch_px} must be a multiple of {grid} for this network"
+        )
     return Job(
         patches=patches,
         learner=learner,
         averaged=copy.deepcopy(learner.net).eval(),
-        held=_held(config, cache, held, scales, make_bad, sources) if held else None,
+        held=_held(config, cache, held, scales, make_bad, sources, grid) if held else None,
         held_bundles=sum(len(piece.bundles(config.frames, config.ends)) for piece in held),
         sources=sources,
         reference=reference(config, cache, scales, make_bad),
@@ -218,10 +229,10 @@ def _patches(
 
 def _held(
     config: Config, cache: PlaneCache, pieces: Sequence[Piece], scales: Sequence[Intensity],
-    make_bad: Crappifier, sources: Sequence[Source],
+    make_bad: Crappifier, sources: Sequence[Source], grid: int,
 ) -> Held:  # fmt: skip
     sides = [min(piece.bottom - piece.top, sources[piece.movie].shape[2]) for piece in pieces]
-    side = min(LARGEST_PX, *sides) // config.scale * config.scale
+    side = min(LARGEST_PX, *sides) // grid * grid
     patches = _patches(config, cache, pieces, scales, side, batch=1)
     return hold(patches, make_bad, generator(config.seed, 0, VALIDATE), sources[0].pixel_size_um)
 
