@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from pssr.crappify.chain import STEPS, Step
 from pssr.crappify.chain import crappifier as chain
 from pssr.data.intensity import Planes, measure
 from pssr.io.atomic import write_whole
-from pssr.io.open import open_stack
+from pssr.io.open import Choices, open_stack
 from pssr.io.series import stack_files
 from pssr.io.stack import Movie
 from pssr.parts import refuse_foreign
@@ -159,9 +159,7 @@ def movies(
     *,
     axis: str = "T",
     channel: str | int | None = None,
-    scene: str | int | None = None,
-    axes: str | None = None,
-    series: str | None = None,
+    **choices: Unpack[Choices],
 ) -> list[Movie]:
     """Every movie in files and folders: one per channel chosen, and per z plane (or time point, along Z).
 
@@ -169,17 +167,15 @@ def movies(
         sources: files, or folders whose files are taken in natural order.
         axis: along which frames follow each other, "T" or "Z".
         channel: name or number, or `all`; needed where a file has several.
-        scene: name or number; needed where there are several.
-        axes: what the pages of a plain TIFF are, such as "ZYX".
-        series: "T" or "Z" if each source is a folder whose files are the frames of one movie.
+        choices: `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
 
     Raises:
         ReadError: a file cannot be read, or a folder has none.
         ChoiceNeeded: several channels or scenes and none chosen.
     """
     found = []
-    for path in files(sources, series=series):
-        stack = open_stack(path, scene=scene, axes=axes, series=series)
+    for path in files(sources, series=choices.get("series")):
+        stack = open_stack(path, **choices)
         other = "Z" if axis == "T" else "T"
         for c in chosen_channels(stack, channel):
             found += [stack.movie(c, axis=axis, **{other.lower(): k}) for k in range(stack.sizes[other])]

@@ -17,7 +17,16 @@ class WriteError(PssrError, OSError):
 
 
 class ChoiceNeeded(PssrError, ValueError):
-    """Several scenes, channels or z planes are there and none was chosen; the message lists them."""
+    """Several scenes, channels or z planes are there and none was chosen; the message lists them.
+
+    Args:
+        message: as printed.
+        choices: the names, for a program that goes through all of them or shows a menu; () where they are endless.
+    """
+
+    def __init__(self, message: str, choices: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.choices = choices
 
 
 class ConfigError(PssrError, ValueError):

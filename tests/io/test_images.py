@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -35,10 +36,18 @@ def test_grey_stored_as_colours_is_grey_and_says_so(tmp_path: Path):
     assert "taken as grey" in stack.notes[0]
 
 
-def test_colours_are_refused(tmp_path: Path):
-    Image.fromarray(np.stack([GREY, GREY, GREY // 2], -1)).save(tmp_path / "a.png")
-    with pytest.raises(ReadError, match="has colours"):
-        open_stack(tmp_path / "a.png")
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_colours_are_channels_of_the_full_depth(tmp_path: Path, dtype):
+    """Pillow would keep eight of sixteen bits."""
+    colours = np.stack([GREY, GREY // 2, GREY // 3], -1).astype(dtype) * (257 if dtype == "u2" else 1)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(colours))
+    stack = open_stack(tmp_path / "a.png")
+    assert (stack.channels, stack.dtype) == (("red", "green", "blue"), np.dtype(dtype))
+    for c in range(3):
+        np.testing.assert_array_equal(stack.plane(C=c), colours[..., c])
+
+
+def test_palettes_are_refused(tmp_path: Path):
     Image.fromarray(GREY).convert("P").save(tmp_path / "p.png")
     with pytest.raises(ReadError, match="stored as P, not grey"):
         open_stack(tmp_path / "p.png")

@@ -48,7 +48,6 @@ def test_strange_sizes_are_unknown(size):
 @pytest.mark.parametrize(
     ("sizes", "inside", "message"),
     [
-        ('SizeT="2" SizeC="1" SizeZ="1"', '<TiffData IFD="0"/>', "1 of 2 planes announced are missing"),
         (
             'SizeT="2" SizeC="1" SizeZ="1"',
             '<TiffData IFD="0"/><TiffData IFD="0" FirstT="1"/>',
@@ -62,6 +61,12 @@ def test_strange_sizes_are_unknown(size):
 def test_ome_that_does_not_fit_the_file(sizes, inside, message):
     with pytest.raises(ReadError, match=message):
         of_ome(A, ome(f'DimensionOrder="XYZCT" {sizes}', inside), 2, None)
+
+
+def test_planes_that_are_nowhere_are_known():
+    sizes = 'SizeT="3" SizeC="1" SizeZ="1"'
+    meaning = of_ome(A, ome(f'DimensionOrder="XYZCT" {sizes}', '<TiffData IFD="1"/>'), 2, None)
+    assert (meaning.pages, meaning.missing) == ((1, -1, -1), ((1, 0, 0), (2, 0, 0)))
 
 
 def test_entities_are_not_expanded():

@@ -20,7 +20,7 @@ def test_only_regular_files_are_opened(tmp_path: Path):
         server.bind("s.czi")
     for name, message in {
         "pipe.tif": "not a regular file", "loop.tif": "cannot be opened", "empty.czi": "is empty", ".": "is a folder",
-        "page.tif": "is not CZI, TIFF, PNG or JPEG", "absent.tif": "does not exist", "s.czi": "not a regular file",
+        "page.tif": "is not CZI, TIFF, OME-Zarr, PNG", "absent.tif": "does not exist", "s.czi": "not a regular file",
         "a\0b.tif": "cannot be opened", "/dev/zero": "not a regular file",
     }.items():  # fmt: skip
         with pytest.raises(ReadError, match=message):

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 Inputs = Annotated[
-    list[Path], typer.Argument(help="CZI or TIFF files, or folders of them", show_default=False)
+    list[Path],
+    typer.Argument(help="stacks (CZI, TIFF, OME-Zarr, ...), or folders of them", show_default=False),
 ]
 Channel = Annotated[
     str | None, typer.Option(help="name or number of the channel, or all", show_default=False)
@@ -18,6 +19,13 @@ Axes = Annotated[
 Series = Annotated[
     str | None,
     typer.Option(help="T or Z: a folder's files are the frames of one movie", show_default=False),
+]
+Phase = Annotated[
+    int | None, typer.Option(help="number of the phase in a CZI that has several", show_default=False)
+]
+Missing = Annotated[
+    str | None,
+    typer.Option(help="fill missing planes with nan, zero or previous; else refused", show_default=False),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace outputs that exist")]

@@ -1,11 +1,14 @@
 """`pssr predict`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Device, Inputs, Overwrite, Scene, Series
+from pssr.cli.options import Axes, Channel, Device, Inputs, Missing, Overwrite, Phase, Scene, Series
+
+if TYPE_CHECKING:
+    from pssr.io.open import Choices
 
 ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".czi")
 
@@ -18,6 +21,8 @@ def predict(
     scene: Scene = None,
     axes: Axes = None,
     series: Series = None,
+    phase: Phase = None,
+    missing: Missing = None,
     device: Device = "auto",
     tile: Annotated[
         int | None, typer.Option(min=8, help="tile side in low-resolution pixels; changes memory, not pixels")
@@ -39,26 +44,19 @@ def predict(
     from pssr.api import files, load
     from pssr.cli.show import report, stages
     from pssr.errors import PssrError
-    from pssr.io.open import open_stack
+    from pssr.io.open import Choices, open_stack
 
     pairs = [(path, target) for path, target in targets(files(inputs, series=series), out)]
-    _ask_first([source for source, _ in pairs], channel, scene=scene, axes=axes, series=series)
+    choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
+    _ask_first([source for source, _ in pairs], channel, choices)
     predictor = replace(load(model, device=device), tile_px=tile)
     failed: list[PssrError] = []
     with stages() as show:
         for source, target in pairs:
             try:
-                for note in open_stack(source, scene=scene, axes=axes, series=series).notes:
+                for note in open_stack(source, **choices).notes:
                     report(f"{source.name}: {note}")
-                steps = predictor.steps(
-                    source,
-                    target,
-                    channel=channel,
-                    scene=scene,
-                    axes=axes,
-                    series=series,
-                    overwrite=overwrite,
-                )
+                steps = predictor.steps(source, target, channel=channel, overwrite=overwrite, **choices)
                 with closing(steps):
                     for done, total in steps:
                         show(f"restore {source.name}", done / total)
@@ -74,7 +72,7 @@ def predict(
         raise typer.Exit(1)
 
 
-def _ask_first(sources: list[Path], channel: str | None, **choices: str | None) -> None:
+def _ask_first(sources: list[Path], channel: str | None, choices: "Choices") -> None:
     """What must be chosen is asked for before the first hour of work; what cannot be read is told when its turn comes."""
     # Imported here because torch takes seconds.
     from pssr.errors import ChoiceNeeded, PssrError

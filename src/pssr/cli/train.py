@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Inputs, Scene, Series
+from pssr.cli.options import Axes, Channel, Inputs, Missing, Phase, Scene, Series
 from pssr.cli.stopping import between_events
 
 
@@ -27,6 +27,8 @@ def train(
     scene: Scene = None,
     axes: Axes = None,
     series: Series = None,
+    phase: Phase = None,
+    missing: Missing = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")] = None,
     seed: Annotated[int | None, typer.Option(help="of every random draw")] = None,
     settings: Annotated[
@@ -47,9 +49,10 @@ def train(
     from contextlib import closing
 
     from pssr.api import movies
-    from pssr.cli.show import follow
+    from pssr.cli.show import follow, report
     from pssr.config import assignments, read
     from pssr.config import preset as named_preset
+    from pssr.io.open import Choices
     from pssr.training.fit import fit
 
     named = {
@@ -60,7 +63,10 @@ def train(
     chosen = chosen.changed({k: v for k, v in named.items() if v is not None}).changed(
         assignments(settings or [])
     )
-    found = movies(inputs, axis=chosen.axis, channel=channel, scene=scene, axes=axes, series=series)
+    choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
+    found = movies(inputs, axis=chosen.axis, channel=channel, **choices)
+    for note in dict.fromkeys(f"{one.stack.path.name}: {note}" for one in found for note in one.stack.notes):
+        report(note)
     with between_events() as check, closing(fit(chosen, found, out)) as events:
         follow(events, check)
     print(f"model: {out / 'model.safetensors'}\nnext:  pssr predict {out} LOW_RESOLUTION_FILES -o restored/")

@@ -1,104 +1,151 @@
-"""CZI: the structure in pure Python, the pixels through aicspylibczi, one fully named plane at a time."""
+"""CZI: the structure in pure Python, the pixels through a library, one fully named plane at a time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
-from jaxtyping import Num
 
-from pssr.errors import ChoiceNeeded, ReadError
-from pssr.io.czi_check import COLOURS, DTYPES, Block, read_structure
+from pssr.errors import ChoiceNeeded, PssrError, ReadError
+from pssr.io import czi_library
+from pssr.io.czi_check import DTYPES, OTHERS, RGB_DTYPES, Block, read_structure
 from pssr.io.czi_layout import Layout, lay_out
 from pssr.io.czi_probe import probe
-from pssr.io.stack import Stack, channel_names
+from pssr.io.gaps import settle
+from pssr.io.stack import RGB, Place, ReadPlane, Stack, channel_names, names_of_samples
 
 
 @dataclass(frozen=True)
 class CziReader:
-    """How to name a plane to the library.
+    """Where planes lie, and how to name them to the library.
 
     Args:
         layout: where planes and their tiles lie.
         fixed: axes that do not vary in this stack, such as {"S": 1, "B": 0}.
+        samples: 3 where each channel of the file is three: red, green, blue.
     """
 
     layout: Layout
     fixed: dict[str, int]
+    samples: int = 1
 
-    def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
-        """One plane in native byte order. The file is opened and closed here: a handle must not cross a fork.
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[ReadPlane]:
+        """Reads planes in native byte order.
 
         Raises:
-            ReadError: it cannot be read there.
+            ReadError: the file cannot be opened, or a plane cannot be read.
         """
-        # Imported here: an extra, under another licence.
-        from aicspylibczi import CziFile
-
-        asked = {"T": t, "C": c, "Z": z}
-        names = {axis: first + asked[axis] for axis, first in self.layout.start.items()} | self.fixed
         try:
-            # Given a name, the library would leave the file open until it is collected as garbage.
-            with path.open("rb") as file:
-                czi = CziFile(file)
-                if not self.layout.tiles:
-                    return _one_plane(*czi.read_image(**names))
-                # Tiles that overlap: the later one lies on top, as in ZEN.
-                plane = None
-                for tile in self.layout.tiles[t, c, z]:
-                    pixels = _one_plane(*czi.read_image(**names, M=tile.number))
-                    if plane is None:
-                        plane = np.zeros(self.layout.shape, pixels.dtype)
-                    plane[tile.top : tile.top + pixels.shape[0], tile.left : tile.left + pixels.shape[1]] = (
-                        pixels
-                    )
-                assert plane is not None
-                return plane
+            with czi_library.installed(path)(path) as read_block:
+
+                def read(place: Place) -> np.ndarray:
+                    try:
+                        return self._plane(read_block, place)
+                    except (RuntimeError, OSError, ValueError, LookupError, AttributeError) as error:
+                        raise ReadError(
+                            f"{path}: T {place[0]}, C {place[1]}, Z {place[2]} cannot be read ({error}); copy it again"
+                        ) from error
+
+                yield read
+        except PssrError:
+            raise
         except (RuntimeError, OSError, ValueError) as error:
-            raise ReadError(f"{path}: T {t}, C {c}, Z {z} cannot be read ({error}); copy it again") from error
+            raise ReadError(f"{path}: cannot be opened ({error}); copy it again") from error
+
+    def _plane(self, read_block: czi_library.ReadBlock, place: Place) -> np.ndarray:
+        t, c, z = place
+        at = {"T": t, "C": c // self.samples, "Z": z}
+        names = {axis: first + at[axis] for axis, first in self.layout.start.items()} | self.fixed
+        tiles = self.layout.tiles[t, at["C"], z]
+        plane: np.ndarray | None = None
+        # Tiles that overlap: the later one lies on top, as in ZEN.
+        for tile in tiles:
+            number = {"M": tile.number} if self.layout.mosaic else {}
+            pixels = read_block(names | number, tile.position)
+            if self.samples > 1:
+                pixels = np.ascontiguousarray(pixels[..., c % self.samples])
+            if not self.layout.mosaic:
+                return pixels
+            plane = np.zeros(self.layout.shape, pixels.dtype) if plane is None else plane
+            plane[tile.top : tile.top + pixels.shape[0], tile.left : tile.left + pixels.shape[1]] = pixels
+        assert plane is not None
+        return plane
 
 
-def _one_plane(pixels: np.ndarray, found: list[tuple[str, int]]) -> Num[np.ndarray, "y x"]:
-    varying = [name for name, size in found if size != 1 and name not in "YX"]
-    if varying:
-        raise ValueError(f"it is not one plane but varies along {varying}")
-    return np.ascontiguousarray(pixels.reshape(pixels.shape[-2:]))
-
-
-def open_czi(path: Path, *, scene: str | int | None = None) -> Stack:
+def open_czi(
+    path: Path, *, scene: str | int | None = None, phase: int | None = None, missing: str = "error"
+) -> Stack:
     """What a CZI holds, its structure checked before any library opens it.
 
     Args:
         path: the file.
         scene: name or number; needed where there are several.
+        phase: number of the phase along H; needed where there are several.
+        missing: as for `settle`.
 
     Raises:
-        ReadError: damaged, planes missing, or of a kind that is not read (colours, phases).
-        ChoiceNeeded: several scenes and none chosen.
+        ReadError: damaged, planes missing, or of a kind that is not read.
+        ChoiceNeeded: several scenes or phases and none chosen.
     """
+    czi_library.installed(path)
     blocks, xml = read_structure(path)
     root = _xml(path, xml)
     number, name = _scene(path, blocks, root, scene)
     if number is not None:
         blocks = [block for block in blocks if block.place["S"] == number]
-    dtype = _dtype(path, blocks)
-    layout = lay_out(path, blocks)
+    dtype, samples = _dtype(path, blocks)
+    layout = lay_out(path, blocks, phase)
     fixed = {**layout.fixed, **({} if number is None else {"S": number})}
-    sizes = {**layout.count, "Y": layout.shape[0], "X": layout.shape[1]}
-    probe(path)
-    names = [channel.get("Name") for channel in root.findall(".//Dimensions/Channels/Channel")]
-    return Stack(
+    probe(path, {axis: k for axis, k in blocks[0].place.items() if axis != "M" or layout.mosaic})
+    described = root.findall(".//Dimensions/Channels/Channel")
+    names, colours = _per_channel(
+        [channel.get("Name") for channel in described], _colours(root), layout.count["C"], samples
+    )
+    count = {**layout.count, "C": layout.count["C"] * samples}
+    stack = Stack(
         path=path,
         format="CZI",
-        sizes=sizes,
+        sizes={**count, "Y": layout.shape[0], "X": layout.shape[1]},
         dtype=dtype,
-        channels=channel_names(names, sizes["C"]),
+        channels=names,
         spacing_um=_spacing(root),
-        interval_s=_interval(root, sizes["T"]),
-        reader=CziReader(layout, fixed),
+        interval_s=_interval(root, count["T"]),
+        reader=CziReader(layout, fixed, samples),
         scene=name,
-        notes=layout.notes,
+        notes=(*layout.notes, *_contradictions(described, dtype)),
+        colours=colours,
+        compression=", ".join(sorted({block.compression for block in blocks})),
     )
+    gaps = [(t, c * samples + k, z) for t, c, z in layout.missing for k in range(samples)]
+    return settle(stack, gaps, missing, "the acquisition was stopped early: export the complete time points")
+
+
+def _per_channel(
+    names: list[str | None], colours: list[str | None], count: int, samples: int
+) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+    """Name and colour of each channel; a channel of three colours is three."""
+    named = channel_names(names, count)
+    if samples == 1:
+        return named, tuple([*colours, *[None] * count][:count])
+    return names_of_samples(named, tuple(RGB)), tuple(RGB.values()) * count
+
+
+def _colours(root: ElementTree.Element) -> list[str | None]:
+    """#RRGGBB of each channel, from #AARRGGBB or #RRGGBB."""
+    shown = root.findall(".//DisplaySetting/Channels/Channel")
+    words = [(channel.findtext("Color") or "").strip() for channel in shown]
+    return [f"#{word[-6:].upper()}" if len(word) in (7, 9) and word[0] == "#" else None for word in words]
+
+
+def _contradictions(described: list[ElementTree.Element], dtype: np.dtype) -> tuple[str, ...]:
+    """Where the metadata say something else than the pixels, the pixels are right; a person should know."""
+    said = {(channel.findtext("PixelType") or "").strip() for channel in described} - {""}
+    right = {"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4", "Bgr24": "u1", "Bgr48": "u2"}
+    wrong = sorted(kind for kind in said if kind in right and np.dtype(right[kind]) != dtype)
+    return tuple(f"its metadata say {kind}; its pixels are {dtype} and are taken as such" for kind in wrong)
 
 
 def _xml(path: Path, xml: bytes) -> ElementTree.Element:
@@ -133,23 +180,22 @@ def _scene(
         return (numbers[0] if numbers else None), None
     listed = ", ".join(names)
     if scene is None:
-        raise ChoiceNeeded(f"{path}: choose a scene ({listed})")
+        raise ChoiceNeeded(f"{path}: choose a scene ({listed})", tuple(names))
     for number, name in zip(numbers, names, strict=True):
         if str(scene) in (name, str(number)):
             return number, name
-    raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {listed}")
+    raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {listed}", tuple(names))
 
 
-def _dtype(path: Path, blocks: list[Block]) -> np.dtype:
+def _dtype(path: Path, blocks: list[Block]) -> tuple[np.dtype, int]:
+    """Of the pixels, and how many samples each has."""
     types = {block.pixel_type for block in blocks}
     if len(types) > 1:
         raise ReadError(f"{path}: its channels are of different pixel types; export each one to OME-TIFF")
     (kind,) = types
-    if kind not in DTYPES:
-        raise ReadError(
-            f"{path}: its pixels are {COLOURS[kind]}, not grey of 8 or 16 bits; export it to grey OME-TIFF"
-        )
-    return DTYPES[kind]
+    if kind in OTHERS:
+        raise ReadError(f"{path}: its pixels are {OTHERS[kind]}; export it to OME-TIFF of 8 or 16 bits")
+    return (DTYPES[kind], 1) if kind in DTYPES else (RGB_DTYPES[kind], 3)
 
 
 def _spacing(root: ElementTree.Element) -> dict[str, float]:

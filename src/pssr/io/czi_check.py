@@ -22,9 +22,10 @@ ENTRY = struct.Struct("<2siqiiB5xi")  # schema, pixel type, position, part, comp
 DIMENSION = struct.Struct("<4siifi")  # name, start, size, coordinate, stored size
 SUBBLOCK = struct.Struct("<iiq")  # bytes of metadata, attachment, pixels
 DTYPES: dict[int, np.dtype] = {0: np.dtype("u1"), 1: np.dtype("u2"), 2: np.dtype("f4")}
-COLOURS = {3: "BGR 8 bit", 4: "BGR 16 bit", 8: "BGR float", 9: "BGRA 8 bit", 10: "complex", 11: "BGR complex"}
-COLOURS |= {12: "32 bit integers", 13: "64 bit integers"}
-UNCOMPRESSED, COMPRESSIONS = 0, {0, 1, 2, 4, 5, 6}
+RGB_DTYPES: dict[int, np.dtype] = {3: np.dtype("u1"), 4: np.dtype("u2")}
+OTHERS = {8: "colours as floats", 9: "colours with transparency", 10: "complex", 11: "complex colours"}
+OTHERS |= {12: "integers of 32 bits", 13: "integers of 64 bits"}
+UNCOMPRESSED, COMPRESSIONS = 0, {0: "none", 1: "JPEG", 2: "LZW", 4: "JPEG XR", 5: "zstd", 6: "zstd"}
 LARGEST_SIDE, LARGEST_INDEX, LARGEST_RATIO, MOST_AXES = 1 << 20, 1 << 24, 2000, 32
 
 
@@ -37,12 +38,16 @@ class Block:
         shape: (Y, X) in pixels.
         corner: (Y, X) of its first pixel.
         place: index along every other axis, such as {"T": 3, "C": 0, "S": 0}.
+        position: byte of the file at which it begins.
+        compression: in words.
     """
 
     pixel_type: int
     shape: tuple[int, int]
     corner: tuple[int, int]
     place: dict[str, int]
+    position: int = 0
+    compression: str = "none"
 
 
 class Dimension(NamedTuple):
@@ -141,8 +146,8 @@ def _directory(file: BinaryIO, at: int, end: int) -> list[Block]:
         if entry.part != 0 or entry.position in seen:
             raise _Damage(f"its directory names the plane at byte {entry.position} twice, or in another file")
         seen.add(entry.position)
-        block = _block(entry)
         _check_subblock(file, entry, end)
+        block = _block(entry)
         if not entry.pyramid and all(d.stored == d.size for d in entry.dimensions):
             blocks.append(block)
     if not blocks:
@@ -164,7 +169,7 @@ def _block(entry: Entry) -> Block:
     by_name = {d.name: d for d in entry.dimensions}
     if len(by_name) != len(entry.dimensions) or not {"X", "Y"} <= by_name.keys():
         raise _Damage(f"a plane has the axes {', '.join(d.name for d in entry.dimensions)}")
-    if entry.pixel_type not in DTYPES and entry.pixel_type not in COLOURS:
+    if entry.pixel_type not in DTYPES | RGB_DTYPES | OTHERS:
         raise _Damage(f"a plane has the unknown pixel type {entry.pixel_type}")
     place = {}
     for name, d in by_name.items():
@@ -180,7 +185,8 @@ def _block(entry: Entry) -> Block:
         else:
             place[name] = d.start
     y, x = by_name["Y"], by_name["X"]
-    return Block(entry.pixel_type, (y.size, x.size), (y.start, x.start), place)
+    how = COMPRESSIONS[entry.compression]
+    return Block(entry.pixel_type, (y.size, x.size), (y.start, x.start), place, entry.position, how)
 
 
 def _check_subblock(file: BinaryIO, entry: Entry, end: int) -> None:
@@ -200,9 +206,9 @@ def _check_subblock(file: BinaryIO, entry: Entry, end: int) -> None:
     stored = {d.name: d.stored for d in entry.dimensions}
     if not (0 < stored["X"] <= LARGEST_SIDE and 0 < stored["Y"] <= LARGEST_SIDE):
         raise _Damage(f"the plane at byte {at} stores {stored['Y']} x {stored['X']} pixels")
-    needed = (
-        stored["X"] * stored["Y"] * (DTYPES[entry.pixel_type].itemsize if entry.pixel_type in DTYPES else 1)
-    )
+    grey, colours = DTYPES.get(entry.pixel_type), RGB_DTYPES.get(entry.pixel_type)
+    pixel_bytes = grey.itemsize if grey else 3 * colours.itemsize if colours else 1
+    needed = stored["X"] * stored["Y"] * pixel_bytes
     if entry.compression == UNCOMPRESSED and pixels < needed:
         raise _Damage(f"the plane at byte {at} has {pixels} bytes of {needed}")
     if pixels * LARGEST_RATIO + 4096 < needed:

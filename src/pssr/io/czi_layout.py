@@ -1,27 +1,29 @@
-"""Where the planes of a CZI lie: its axes, its mosaic, and whether every plane is there."""
+"""Where the planes of a CZI lie: its axes, its mosaic, and which planes are there."""
 
 import itertools
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from pssr.errors import ReadError
+from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.czi_check import Block
+from pssr.io.stack import Place
 
 SQUEEZED = ("B", "V")  # acquisition block and view: one of each, or several that are refused
-REFUSED = {"H": "phases", "I": "illuminations", "R": "rotations"}
+REFUSED = {"I": "illuminations", "R": "rotations"}
 # A mosaic whose field is this many times larger than its tiles is mostly empty: several specimens in one scene.
 EMPTIEST = 20
 
 
 class Tile(NamedTuple):
-    """One tile of a mosaic: its number in the file, and its first row and column in the field."""
+    """One stored piece of a plane: its number in the mosaic, its byte in the file, its first row and column."""
 
     number: int
-    top: int
-    left: int
+    position: int
+    top: int = 0
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class Layout:
         count: of T, C and Z.
         shape: (Y, X) of a plane, of the whole field in a mosaic.
         fixed: axes that do not vary.
-        tiles: of each plane (T, C, Z), lowest first; empty where a plane is stored as one piece.
+        tiles: of each plane (T, C, Z) that is there, lowest first; one where a plane is stored as one piece.
+        mosaic: whether tiles have numbers.
+        missing: planes that are not there, or not wholly.
         notes: what a person should know.
     """
 
@@ -41,20 +45,25 @@ class Layout:
     count: dict[str, int]
     shape: tuple[int, int]
     fixed: dict[str, int]
-    tiles: Mapping[tuple[int, int, int], tuple[Tile, ...]] = field(default_factory=dict)
+    tiles: Mapping[Place, tuple[Tile, ...]]
+    mosaic: bool = False
+    missing: tuple[Place, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def lay_out(path: Path, blocks: list[Block]) -> Layout:
-    """The layout of one scene, all of whose planes must be there, once.
+def lay_out(path: Path, blocks: list[Block], phase: int | None = None) -> Layout:
+    """The layout of one scene.
 
     Args:
         path: for messages.
         blocks: of that scene, at full resolution.
+        phase: number of the phase along H; needed where there are several.
 
     Raises:
-        ReadError: planes missing or double, of different sizes, or along axes that are not read.
+        ReadError: planes stored twice, of different sizes, or along axes that are not read.
+        ChoiceNeeded: several phases and none chosen.
     """
+    blocks = _of_phase(path, blocks, phase)
     names = sorted({axis for block in blocks for axis in block.place})
     along = {axis: sorted({b.place[axis] for b in blocks if axis in b.place}) for axis in names}
     _refuse_others(path, along)
@@ -62,15 +71,41 @@ def lay_out(path: Path, blocks: list[Block]) -> Layout:
     count = {axis: along[axis][-1] - start[axis] + 1 if axis in start else 1 for axis in "TCZ"}
     fixed = {axis: found[0] for axis, found in along.items() if axis not in "TCZSM"}
     mosaic = len(along.get("M", [])) > 1
-    _check_complete(path, blocks, start, count, along["M"] if mosaic else [0])
+    there = Counter((_place(block, start), block.place.get("M", 0) if mosaic else 0) for block in blocks)
+    if len(there) < len(blocks):
+        raise ReadError(
+            f"{path}: holds {len(blocks) - len(there)} planes twice; copy it again from the microscope"
+        )
+    missing = _missing(set(there), count, along["M"] if mosaic else [0])
     if mosaic:
-        return _mosaic(path, blocks, start, count, fixed)
+        shape, tiles, notes = _mosaic(path, blocks, start)
+        return Layout(start, count, shape, fixed, tiles, True, missing, notes)
     shapes = {block.shape for block in blocks}
     if len(shapes) > 1:
         raise ReadError(
             f"{path}: its planes are of different sizes ({sorted(shapes)[:3]}); export to OME-TIFF"
         )
-    return Layout(start, count, shapes.pop(), fixed)
+    tiles = {_place(block, start): (Tile(0, block.position),) for block in blocks}
+    return Layout(start, count, shapes.pop(), fixed, tiles, False, missing)
+
+
+def _of_phase(path: Path, blocks: list[Block], phase: int | None) -> list[Block]:
+    """The blocks of one phase."""
+    numbers = sorted({block.place["H"] for block in blocks if "H" in block.place})
+    if phase is None and len(numbers) < 2:
+        return blocks
+    if not numbers:
+        raise ChoiceNeeded(f"{path}: has no phases; leave phase={phase} out")
+    choices = tuple(map(str, numbers))
+    if phase is None:
+        raise ChoiceNeeded(
+            f"{path}: choose one of its {len(numbers)} phases, such as phase={numbers[0]}; or process it in ZEN "
+            "and export the result",
+            choices,
+        )
+    if phase not in numbers:
+        raise ChoiceNeeded(f"{path}: has no phase {phase}; choose one of {', '.join(choices)}", choices)
+    return [block for block in blocks if block.place.get("H") == phase]
 
 
 def _refuse_others(path: Path, along: Mapping[str, list[int]]) -> None:
@@ -83,15 +118,15 @@ def _refuse_others(path: Path, along: Mapping[str, list[int]]) -> None:
 
 
 def _mosaic(
-    path: Path, blocks: list[Block], start: dict[str, int], count: dict[str, int], fixed: dict[str, int]
-) -> Layout:
-    """Tiles by plane, placed in the smallest field that holds all of them."""
+    path: Path, blocks: list[Block], start: dict[str, int]
+) -> tuple[tuple[int, int], dict[Place, tuple[Tile, ...]], tuple[str, ...]]:
+    """Shape of the smallest field that holds all tiles, and the tiles of each plane placed in it."""
     top, left = (min(block.corner[k] for block in blocks) for k in (0, 1))
     bottom, right = (max(block.corner[k] + block.shape[k] for block in blocks) for k in (0, 1))
     shape = bottom - top, right - left
-    tiles: dict[tuple[int, int, int], list[Tile]] = {}
+    tiles: dict[Place, list[Tile]] = {}
     for block in blocks:
-        tile = Tile(block.place["M"], block.corner[0] - top, block.corner[1] - left)
+        tile = Tile(block.place["M"], block.position, block.corner[0] - top, block.corner[1] - left)
         tiles.setdefault(_place(block, start), []).append(tile)
     covered = sum(y * x for y, x in (block.shape for block in blocks)) / len(tiles)
     if shape[0] * shape[1] > EMPTIEST * covered:
@@ -100,36 +135,15 @@ def _mosaic(
         )
     number = max(len(found) for found in tiles.values())
     notes = (f"its {number} tiles are laid side by side; later ones lie on top, gaps are 0",)
-    return Layout(
-        start, count, shape, fixed, {at: tuple(sorted(found)) for at, found in tiles.items()}, notes
-    )
+    return shape, {at: tuple(sorted(found)) for at, found in tiles.items()}, notes
 
 
-def _place(block: Block, start: Mapping[str, int]) -> tuple[int, int, int]:
+def _place(block: Block, start: Mapping[str, int]) -> Place:
     t, c, z = (block.place.get(axis, start.get(axis, 0)) - start.get(axis, 0) for axis in "TCZ")
     return t, c, z
 
 
-def _check_complete(
-    path: Path, blocks: list[Block], start: Mapping[str, int], count: Mapping[str, int], tiles: list[int]
-) -> None:
-    number = {m: k for k, m in enumerate(tiles)}
-    there = Counter(
-        (*_place(block, start), number.get(block.place.get("M", tiles[0]), 0)) for block in blocks
-    )
-    if len(there) < len(blocks):
-        raise ReadError(
-            f"{path}: holds {len(blocks) - len(there)} planes twice; copy it again from the microscope"
-        )
-    total = count["T"] * count["C"] * count["Z"] * len(tiles)
-    missing = total - len(there)
-    if not missing:
-        return
-    planes = itertools.product(*(range(count[axis]) for axis in "TCZ"), range(len(tiles)))
-    absent = list(itertools.islice((place for place in planes if place not in there), 3))
-    tile = [f" tile {m}" if len(tiles) > 1 else "" for m in tiles]
-    named = "; ".join(f"T {t} C {c} Z {z}{tile[m]}" for t, c, z, m in absent)
-    raise ReadError(
-        f"{path}: {missing} of {total} planes are missing ({named}{'; ...' if missing > 3 else ''}); "
-        "the acquisition was stopped early: export the complete time points"
-    )
+def _missing(there: set[tuple[Place, int]], count: Mapping[str, int], tiles: list[int]) -> tuple[Place, ...]:
+    """Planes of which a part is not there."""
+    every = itertools.product(range(count["T"]), range(count["C"]), range(count["Z"]))
+    return tuple(place for place in every if any((place, m) not in there for m in tiles))

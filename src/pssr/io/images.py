@@ -1,78 +1,105 @@
-"""PNG and JPEG through Pillow: one grey plane each."""
+"""PNG and JPEG through Pillow: one grey plane each, or one for each colour."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from jaxtyping import Num
 from PIL import Image
 
 from pssr.errors import ReadError
-from pssr.io.stack import Stack
+from pssr.io.memory import check_fits
+from pssr.io.stack import RGB, ReadPlane, Stack
 
 IMAGE_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 DTYPES = {"1": "u1", "L": "u1", "I;16": "u2", "I;16B": "u2", "I": "i4", "F": "f4", "RGB": "u1"}
 # A picture that decodes to more than this from so few bytes is a bomb or damaged.
 LARGE_PIXELS, LARGEST_RATIO = 1 << 28, 1000
+PNG_BITS, PNG_KIND, PNG_COLOURS = 24, 25, (2, 6)  # bytes of the header, and what the second says of colours
 
 
 @dataclass(frozen=True)
 class ImageReader:
-    """The only plane of a picture."""
+    """The only frame of a picture.
 
-    def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
-        """One plane in native byte order; colours that are all grey become grey.
+    Args:
+        channels: 1 for grey, also where it is stored as three equal colours; 3 for colours.
+    """
+
+    channels: int
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[ReadPlane]:
+        """Reads planes in native byte order.
 
         Raises:
-            ReadError: it cannot be decoded, or has colours.
+            ReadError: it cannot be decoded.
         """
-        assert t == c == z == 0
-        _, _, pixels = _decoded(path)
-        return pixels
+        _, planes, _ = _decoded(path)
+        if len(planes) != self.channels:
+            raise ReadError(f"{path}: has {len(planes)} channels and had {self.channels}; it has changed")
+        yield lambda place: planes[place[1]]
 
 
 def open_image(path: Path) -> Stack:
-    """A picture as a stack of one plane.
+    """A picture as a stack of one frame.
 
     Args:
         path: a PNG or JPEG file.
 
     Raises:
-        ReadError: damaged, animated, or with colours.
+        ReadError: damaged, animated, or of a kind that is not read.
     """
-    kind, mode, pixels = _decoded(path)
+    kind, planes, note = _decoded(path)
+    colours = len(planes) > 1
     return Stack(
         path=path,
         format=kind,
-        sizes={"T": 1, "C": 1, "Z": 1, "Y": pixels.shape[0], "X": pixels.shape[1]},
-        dtype=pixels.dtype,
-        channels=("channel 0",),
+        sizes={"T": 1, "C": len(planes), "Z": 1, "Y": planes.shape[1], "X": planes.shape[2]},
+        dtype=planes.dtype,
+        channels=tuple(RGB) if colours else ("channel 0",),
         spacing_um={},
         interval_s=None,
-        reader=ImageReader(),
-        notes=("its three colours are equal and taken as grey",) if mode == "RGB" else (),
+        reader=ImageReader(len(planes)),
+        notes=(note,) if note else (),
+        colours=tuple(RGB.values()) if colours else (None,),
+        compression="JPEG" if kind == "JPEG" else "deflate",
     )
 
 
-def _decoded(path: Path) -> tuple[str, str, Num[np.ndarray, "y x"]]:
-    """Format, mode and pixels."""
+def _decoded(path: Path) -> tuple[str, Num[np.ndarray, "c y x"], str]:
+    """Format, planes, and what a person should know; colours that are equal everywhere are one grey plane."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of every large picture; the ratio below tells bombs from large pictures.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 _check(path, image)
-                kind, mode, pixels = image.format or "picture", image.mode, np.asarray(image)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                kind, mode = image.format or "picture", image.mode
+                pixels = _deep(path, kind) if mode == "RGB" else None
+                pixels = np.asarray(image) if pixels is None else pixels
+    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
         if isinstance(error, ReadError):
             raise
         raise ReadError(f"{path}: cannot be read ({error}); copy it again, or export it as TIFF") from error
-    if mode == "RGB":
-        if (pixels != pixels[..., :1]).any():
-            raise ReadError(f"{path}: has colours; split its channels, or convert it to grey")
-        pixels = pixels[..., 0]
-    return kind, mode, np.ascontiguousarray(pixels, dtype=DTYPES[mode])
+    if pixels.ndim == 2:
+        return kind, np.ascontiguousarray(pixels, dtype=DTYPES[mode])[None], ""
+    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    if (planes == planes[0]).all():
+        return kind, planes[:1], "its three colours are equal and taken as grey"
+    return kind, planes, "its colours are taken as three channels"
+
+
+def _deep(path: Path, kind: str) -> Num[np.ndarray, "y x 3"] | None:
+    """Colours of 16 bits, of which Pillow would keep eight; None for any other picture."""
+    content = path.read_bytes()
+    if kind != "PNG" or content[PNG_BITS] != 16 or content[PNG_KIND] not in PNG_COLOURS:
+        return None
+    return np.asarray(imagecodecs.png_decode(content))[..., :3]
 
 
 def _check(path: Path, image: Image.Image) -> None:
@@ -85,3 +112,4 @@ def _check(path: Path, image: Image.Image) -> None:
         raise ReadError(
             f"{path}: announces {height} x {width} px in {path.stat().st_size} bytes; copy it again"
         )
+    check_fits(path, (height, width), np.dtype(DTYPES[image.mode]))

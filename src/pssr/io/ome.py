@@ -2,11 +2,12 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
 from pssr.errors import ChoiceNeeded, ReadError
+from pssr.io.stack import Place
 from pssr.io.tiff_meaning import SECONDS, UM, Meaning, known, positive
 
 MOST_PLANES = 1_000_000
@@ -39,7 +40,7 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
     count = {axis: _size(path, pixels, axis) for axis in "TCZ"}
     samples = int(channels[0].get("SamplesPerPixel") or 1) if channels else 1
     count["C"] = max(count["C"] // max(samples, 1), 1)
-    pages, homes = _ome_pages(path, pixels, count, total, root.get("UUID"))
+    pages, homes, absent = _ome_pages(path, pixels, count, total, root.get("UUID"))
     return Meaning(
         format="OME-TIFF",
         count=count,
@@ -55,7 +56,30 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
         interval_s=positive(pixels.get("TimeIncrement"), SECONDS, pixels.get("TimeIncrementUnit", "s")),
         scene=name,
         plane_shape=(_size(path, pixels, "Y"), _size(path, pixels, "X")),
+        colours=tuple(_colour(channel.get("Color")) for channel in channels),
+        said=pixels.get("Type") or "",
+        missing=tuple(place for place, page in zip(_places(count), pages, strict=True) if page < 0),
+        advice=_advice(absent),
     )
+
+
+def _places(count: Mapping[str, int]) -> Iterator[Place]:
+    return itertools.product(range(count["T"]), range(count["C"]), range(count["Z"]))
+
+
+def _colour(number: str | None) -> str | None:
+    """#RRGGBB from OME's signed 32-bit RGBA."""
+    try:
+        return f"#{(int(number or '') & 0xFFFFFFFF) >> 8:06X}"
+    except ValueError:
+        return None
+
+
+def _advice(absent: list[str]) -> str:
+    if not absent:
+        return "copy it again"
+    few = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
+    return f"they are in {len(absent)} files that are not here ({few}): put all files of the stack into one folder"
 
 
 def _image(
@@ -67,11 +91,11 @@ def _image(
     if len(images) == 1 and (scene is None or str(scene) in (names[0], "0")):
         return images[0], None
     if scene is None:
-        raise ChoiceNeeded(f"{path}: choose a scene ({', '.join(names)})")
+        raise ChoiceNeeded(f"{path}: choose a scene ({', '.join(names)})", tuple(names))
     for k, name in enumerate(names):
         if str(scene) in (name, str(k)):
             return images[k], name
-    raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {', '.join(names)}")
+    raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {', '.join(names)}", tuple(names))
 
 
 def _size(path: Path, pixels: ElementTree.Element, axis: str) -> int:
@@ -83,8 +107,8 @@ def _size(path: Path, pixels: ElementTree.Element, axis: str) -> int:
 
 def _ome_pages(
     path: Path, pixels: ElementTree.Element, count: Mapping[str, int], total: int, own: str | None
-) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """Page and file of each plane; planes that are nowhere are an error that names them."""
+) -> tuple[tuple[int, ...], tuple[str, ...], list[str]]:
+    """Page and file of each plane in (T, C, Z) order, -1 and "" for one that is nowhere; and which files are not here."""
     order = (pixels.get("DimensionOrder") or "XYZCT")[2:]
     if sorted(order) != ["C", "T", "Z"]:
         raise ReadError(f"{path}: its OME-XML orders the planes {order!r}; export it again")
@@ -95,24 +119,23 @@ def _ome_pages(
         zip(order, itertools.accumulate((1, *(count[a] for a in order[:2])), int.__mul__), strict=True)
     )
     found = _placed(path, pixels, strides, planes, own)
-    places = [found.get(k) for k in range(planes)]
-    absent = [k for k, place in enumerate(places) if place is None or (not place[0] and place[1] >= total)]
-    if absent:
-        t, c, z = (absent[0] // strides[axis] % count[axis] for axis in "TCZ")
-        raise ReadError(
-            f"{path}: {len(absent)} of {planes} planes announced are missing (first T {t} C {c} Z {z}); copy it again"
-        )
-    if len(set(places)) < planes:
+    absent = _check_companions(path, [name for name, _ in found.values() if name])
+    there = {
+        k: place for k, place in found.items() if place[0] not in absent and (place[0] or place[1] < total)
+    }
+    if len(set(there.values())) < len(there):
         raise ReadError(f"{path}: its OME-XML gives several planes the same page; export it again")
-    every = itertools.product(*(range(count[axis]) for axis in "TCZ"))
-    ordered = [found[t * strides["T"] + c * strides["C"] + z * strides["Z"]] for t, c, z in every]
-    return tuple(page for _, page in ordered), tuple(name for name, _ in ordered)
+    ordered = [
+        there.get(t * strides["T"] + c * strides["C"] + z * strides["Z"], ("", -1))
+        for t, c, z in _places(count)
+    ]
+    return tuple(page for _, page in ordered), tuple(name for name, _ in ordered), absent
 
 
 def _placed(
     path: Path, pixels: ElementTree.Element, strides: Mapping[str, int], planes: int, own: str | None
 ) -> dict[int, tuple[str, int]]:
-    """File name ("" for this one) and page of each plane; files that are not here are an error that names them."""
+    """File name ("" for this one) and page of each plane that is announced."""
     found: dict[int, tuple[str, int]] = {}
     blocks = pixels.findall("TiffData")
     uuids = {block.findtext("UUID") for block in blocks}
@@ -127,21 +150,13 @@ def _placed(
         if page < 0 or run < 0 or first < 0 or first + run > planes:
             raise ReadError(f"{path}: its OME-XML places page {page} outside the stack; export it again")
         found |= {first + k: (name, page + k) for k in range(run)}
-    _check_companions(path, [name for name, _ in found.values() if name])
     return found
 
 
-def _check_companions(path: Path, names: list[str]) -> None:
-    """Other files must lie beside this one; a name that leads elsewhere is not followed."""
+def _check_companions(path: Path, names: list[str]) -> list[str]:
+    """Other files must lie beside this one, and a name that leads elsewhere is not followed; which are not here."""
     others = dict.fromkeys(names)
     astray = [name for name in others if name in (".", "..") or "/" in name or "\\" in name or "\0" in name]
     if astray:
         raise ReadError(f"{path}: its OME-XML names a file in another folder; put the files into one folder")
-    absent = [name for name in others if not (path.parent / name).is_file()]
-    if absent:
-        few = ", ".join(absent[:3]) + (", ..." if len(absent) > 3 else "")
-        planes = sum(name in absent for name in names)
-        raise ReadError(
-            f"{path}: {planes} of its planes are in {len(absent)} files that are not here ({few}); "
-            "put all files of the stack into one folder"
-        )
+    return [name for name in others if not (path.parent / name).is_file()]

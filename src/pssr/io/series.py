@@ -1,17 +1,18 @@
 """A folder of files, each one frame: a movie, or a stack in depth."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Num
 
 from pssr.errors import ReadError
-from pssr.io.stack import Reader, Stack
+from pssr.io.stack import Place, Reader, ReadPlane, Stack
 
-SUFFIXES = (".czi", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
+SUFFIXES = (".czi", ".tif", ".tiff", ".zarr", ".ozx", ".png", ".jpg", ".jpeg", ".mp4", ".avi")
 
 
 @dataclass(frozen=True)
@@ -28,26 +29,49 @@ class SeriesReader:
     names: tuple[str, ...]
     readers: tuple[Reader, ...]
 
-    def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
-        """One plane of a file in the folder.
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[ReadPlane]:
+        """Reads planes of the files in the folder, one file at a time.
 
         Raises:
-            ReadError: its file cannot be read.
+            ReadError: a file cannot be read.
         """
-        k = t if self.axis == "T" else z
-        return self.readers[k].read(path / self.names[k], t=0, c=c, z=0)
+        with ExitStack() as files:
+            held: dict[int, ReadPlane] = {}
+
+            def read(place: Place) -> np.ndarray:
+                t, c, z = place
+                k = t if self.axis == "T" else z
+                if k not in held:
+                    files.close()
+                    held.clear()
+                    held[k] = files.enter_context(self.readers[k].opened(path / self.names[k]))
+                return held[k]((0, c, 0))
+
+            yield read
 
 
-def stack_files(folder: Path) -> list[Path]:
+def stack_files(folder: Path, pattern: str = "*") -> list[Path]:
     """The files of a folder that can hold stacks, t2 before t10.
+
+    Args:
+        folder: in which they lie.
+        pattern: that their names match, such as "t*.tif".
 
     Raises:
         ReadError: there are none.
     """
     # Names that begin with a dot are a system's own, such as macOS's ._a.tif.
-    inside = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    inside = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and path.name[0] != "." and fnmatchcase(path.name, pattern)
+    ]
     if not inside:
-        raise ReadError(f"{folder}: holds no {', '.join(SUFFIXES)} file; name the folder with the stacks")
+        which = "" if pattern == "*" else f" like {pattern}"
+        raise ReadError(
+            f"{folder}: holds no {', '.join(SUFFIXES)} file{which}; name the folder with the stacks"
+        )
     return sorted(inside, key=_natural)
 
 

@@ -1,24 +1,33 @@
 """A file as a value: its planes by named axes, its movies by channel."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Num
 
 from pssr.errors import ChoiceNeeded, ReadError
 
+if TYPE_CHECKING:
+    import dask.array
+    import xarray
+
 AXES = ("T", "C", "Z", "Y", "X")
+RGB = {"red": "#FF0000", "green": "#00FF00", "blue": "#0000FF"}
+Place: TypeAlias = tuple[int, int, int]  # T, C, Z, each counted from 0
+ReadPlane: TypeAlias = Callable[[Place], np.ndarray]
 
 
 @runtime_checkable
 class Reader(Protocol):
-    """Reads one plane; a value that holds paths and offsets, never an open file."""
+    """How to find planes; a value that holds names and offsets, never an open file."""
 
-    def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
-        """The plane at one time point, channel and depth, each counted from 0."""
+    def opened(self, path: Path) -> AbstractContextManager[ReadPlane]:
+        """The file open for reading planes in this process, closed when the `with` block ends."""
         ...
 
 
@@ -29,8 +38,8 @@ class Stack:
     Made by `open_stack`. It can be pickled, and read from forked or spawned processes and from threads.
 
     Args:
-        path: of the file.
-        format: CZI, TIFF, ImageJ TIFF, OME-TIFF.
+        path: of the file or folder.
+        format: CZI, TIFF, ImageJ TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, MP4, ...
         sizes: of T, C, Z, Y, X, always all five and in this order.
         dtype: of the pixels, in native byte order.
         channels: one name for each channel, all different.
@@ -39,6 +48,9 @@ class Stack:
         reader: how to find a plane.
         scene: the one chosen, or None where there is only one.
         notes: what a person should know about how the file was understood.
+        colours: in which each channel is shown, such as "#00FF00"; None where unknown.
+        compression: of the pixels in the file; None where unknown.
+        missing: places (T, C, Z) of planes that the file lacks and that are filled as the person chose.
     """
 
     path: Path
@@ -51,6 +63,9 @@ class Stack:
     reader: Reader
     scene: str | None = None
     notes: tuple[str, ...] = ()
+    colours: tuple[str | None, ...] = ()
+    compression: str | None = None
+    missing: tuple[Place, ...] = ()
 
     @property
     def pixel_size_um(self) -> float | None:
@@ -72,13 +87,55 @@ class Stack:
         for axis, k in (("T", T), ("C", C), ("Z", Z)):
             if not 0 <= k < self.sizes[axis]:
                 raise IndexError(f"{self.path}: has no {axis} {k}; it has {self.sizes[axis]}, counted from 0")
-        plane = self.reader.read(self.path, t=T, c=C, z=Z)
+        with self.reader.opened(self.path) as read:
+            return self._checked((T, C, Z), read((T, C, Z)))
+
+    def planes(self, places: Iterable[Place]) -> Iterator[Num[np.ndarray, "y x"]]:
+        """Many planes, for which the file is opened once.
+
+        Args:
+            places: (T, C, Z) of each plane, in any order.
+
+        Yields:
+            The planes, in that order.
+
+        Raises:
+            ReadError: as for `plane`.
+        """
+        left = iter(places)
+        while True:
+            owner = os.getpid()
+            with self.reader.opened(self.path) as read:
+                for place in left:
+                    # A process forked from this one shares the file's position: it opens the file for itself.
+                    if os.getpid() != owner:
+                        yield self.plane(T=place[0], C=place[1], Z=place[2])
+                        break
+                    yield self._checked(place, read(place))
+                else:
+                    return
+
+    def _checked(self, place: Place, plane: np.ndarray) -> np.ndarray:
         if plane.shape != (self.sizes["Y"], self.sizes["X"]) or plane.dtype != self.dtype:
             raise ReadError(
-                f"{self.path}: T {T}, C {C}, Z {Z} is {plane.shape} {plane.dtype}, not "
+                f"{self.path}: T {place[0]}, C {place[1]}, Z {place[2]} is {plane.shape} {plane.dtype}, not "
                 f"({self.sizes['Y']}, {self.sizes['X']}) {self.dtype}; the file has changed or is damaged"
             )
         return plane
+
+    def dask(self) -> "dask.array.Array":
+        """The whole stack as a lazy array (T, C, Z, Y, X), each plane a chunk; needs the extra `notebook`."""
+        # Imported here: an extra.
+        from pssr.io.arrays import as_dask
+
+        return as_dask(self)
+
+    def xarray(self) -> "xarray.DataArray":
+        """The lazy array with channel names, seconds and micrometres as coordinates; needs the extra `notebook`."""
+        # Imported here: an extra.
+        from pssr.io.arrays import as_xarray
+
+        return as_xarray(self)
 
     def channel_number(self, channel: str | int | None) -> int:
         """The number of a channel chosen by name or number.
@@ -94,12 +151,12 @@ class Stack:
             return 0
         listed = ", ".join(self.channels)
         if channel is None:
-            raise ChoiceNeeded(f"{self.path}: choose a channel ({listed})")
+            raise ChoiceNeeded(f"{self.path}: choose a channel ({listed})", self.channels)
         if str(channel).casefold() in names:
             return names.index(str(channel).casefold())
         if str(channel).isdecimal() and int(channel) < len(names):
             return int(channel)
-        raise ChoiceNeeded(f"{self.path}: has no channel {channel!r}; choose one of {listed}")
+        raise ChoiceNeeded(f"{self.path}: has no channel {channel!r}; choose one of {listed}", self.channels)
 
     def movie(
         self,
@@ -159,7 +216,11 @@ class Movie:
         return self.stack.plane(C=self.number, **{self.axis: t % len(self), other: self.at})
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[t] for t in range(len(self)))
+        along_t = self.axis == "T"
+        places = (
+            (k, self.number, self.at) if along_t else (self.at, self.number, k) for k in range(len(self))
+        )
+        return self.stack.planes(places)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -201,3 +262,16 @@ def channel_names(given: list[str | None], count: int) -> tuple[str, ...]:
     return tuple(
         name if folded.count(name.casefold()) == 1 else f"{name} ({k})" for k, name in enumerate(named)
     )
+
+
+def names_of_samples(names: tuple[str, ...], samples: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of channels each of which holds several samples, such as red, green and blue.
+
+    Args:
+        names: of the channels in the file.
+        samples: names of what each of them holds; empty where it is one plane.
+    """
+    if not samples:
+        return names
+    each = [f"{name} {sample}" if len(names) > 1 else sample for name in names for sample in samples]
+    return channel_names(list(each), len(each))

@@ -1,128 +1,105 @@
 """TIFF (plain, ImageJ, OME) through tifffile, page by page; every page is checked when the file is opened."""
 
+import json
 import logging
 import math
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
-from jaxtyping import Num
 
-from pssr.errors import PssrError, ReadError
+from pssr.errors import ReadError
+from pssr.io.gaps import settle
 from pssr.io.ome import of_ome
-from pssr.io.stack import Stack, channel_names
-from pssr.io.tiff_check import check_page, native, page_offsets
+from pssr.io.stack import RGB, Stack, channel_names, names_of_samples
+from pssr.io.tiff_check import Kind, check_page, kind_of, native, page_offsets
 from pssr.io.tiff_meaning import Meaning, of_imagej, of_pages
+from pssr.io.tiff_planes import PageReader, RunReader, page_at, translated
 
 # tifffile reports damage by logging and goes on; here every such case is an error of its own.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
-@dataclass(frozen=True)
-class PageReader:
-    """Planes that are pages.
-
-    Args:
-        offsets: of the directory of each plane's page, in (T, C, Z) order.
-        count: of C and Z.
-        homes: name of the file of each plane, "" for the stack's own; empty where all are in that one.
-    """
-
-    offsets: tuple[int, ...]
-    count: tuple[int, int]
-    homes: tuple[str, ...] = ()
-
-    def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
-        """One plane in native byte order.
-
-        Raises:
-            ReadError: it cannot be decoded.
-        """
-        k = (t * self.count[0] + c) * self.count[1] + z
-        path = path.with_name(self.homes[k]) if self.homes and self.homes[k] else path
-        with _translated(path), tifffile.TiffFile(path) as tif:
-            page = _page(tif, k, self.offsets[k])
-            check_page(path, k, page, tif.filehandle.size)
-            pixels = page.asarray()
-        return np.ascontiguousarray(pixels, dtype=native(pixels.dtype))
-
-
-@dataclass(frozen=True)
-class RunReader:
-    """Planes that follow each other as bytes behind a single page, as ImageJ writes large stacks.
-
-    Args:
-        offset: of the first byte.
-        shape: (Y, X).
-        stored: dtype in the file.
-        order: position of each plane, in (T, C, Z) order.
-        count: of C and Z.
-    """
-
-    offset: int
-    shape: tuple[int, int]
-    stored: np.dtype
-    order: tuple[int, ...]
-    count: tuple[int, int]
-
-    def read(self, path: Path, *, t: int, c: int, z: int) -> Num[np.ndarray, "y x"]:
-        """One plane in native byte order.
-
-        Raises:
-            ReadError: the file ends before it.
-        """
-        place = self.order[(t * self.count[0] + c) * self.count[1] + z]
-        pixels = math.prod(self.shape)
-        with _translated(path), path.open("rb") as file:
-            file.seek(self.offset + place * pixels * self.stored.itemsize)
-            data = np.fromfile(file, self.stored, pixels)
-        if data.size != pixels:
-            raise ReadError(f"{path}: ends inside plane {place}; copy it again")
-        return data.reshape(self.shape).astype(native(self.stored), copy=False)
-
-
-def open_tiff(path: Path, *, scene: str | int | None = None, axes: str | None = None) -> Stack:
+def open_tiff(
+    path: Path, *, scene: str | int | None = None, axes: str | None = None, missing: str = "error"
+) -> Stack:
     """What a TIFF holds.
 
     Args:
         path: the file.
         scene: name or number of the image in an OME-TIFF; needed where there are several.
         axes: what the pages are, slowest first; None believes the file.
+        missing: as for `settle`.
 
     Raises:
-        ReadError: damaged, incomplete, or not made of grey planes of one size.
+        ReadError: damaged, incomplete, or not made of planes of one size.
         ChoiceNeeded: several scenes and none chosen, or pages of which the file does not say what they are.
     """
     offsets = page_offsets(path)
-    with _translated(path), tifffile.TiffFile(path) as tif:
+    with translated(path), tifffile.TiffFile(path) as tif:
         pages, skipped = _full_pages(path, tif, offsets)
         meaning, run = _meaning(path, tif, [page for _, page in pages], scene, axes)
-        used = [pages[0]] if run else _used(path, pages, meaning)
-        shape, stored = _common(path, [page for _, page in used], meaning)
-        count = meaning.count["C"], meaning.count["Z"]
-        reader: PageReader | RunReader = PageReader(tuple(offset for offset, _ in used), count, meaning.homes)
-        if run:
-            reader = RunReader(
-                pages[0][1].dataoffsets[0], shape, stored.newbyteorder(tif.byteorder), meaning.pages, count
-            )
-    notes = (*meaning.notes, *([f"{skipped} reduced pages (thumbnails) are left out"] if skipped else []))
-    return Stack(
+        used = {0: pages[0]} if run else _used(path, pages, meaning)
+        every = [page for _, page in used.values()]
+        shape, stored = _common(path, every, meaning)
+        kind = kind_of(every)
+        start = every[0].dataoffsets[0]
+        inside = tuple(used[k][0] if k in used else 0 for k in range(len(meaning.pages)))
+    count = meaning.count["C"], meaning.count["Z"]
+    reader: PageReader | RunReader = PageReader(inside, count, kind, meaning.homes)
+    if run:
+        reader = RunReader(start, shape, stored.newbyteorder(tif.byteorder), meaning.pages, count)
+    skips = [f"{skipped} reduced pages (thumbnails, pyramids) are left out"] if skipped else []
+    names = channel_names(list(meaning.channels), meaning.count["C"])
+    stack = Stack(
         path=path,
         format=meaning.format,
-        sizes={**{axis: meaning.count[axis] for axis in "TCZ"}, "Y": shape[0], "X": shape[1]},
+        sizes={
+            "T": meaning.count["T"],
+            "C": meaning.count["C"] * kind.channels,
+            "Z": meaning.count["Z"],
+            "Y": shape[0],
+            "X": shape[1],
+        },
         dtype=native(stored),
-        channels=channel_names(list(meaning.channels), meaning.count["C"]),
+        channels=names_of_samples(names, kind.names),
         spacing_um=meaning.spacing_um,
         interval_s=meaning.interval_s,
         reader=reader,
         scene=meaning.scene,
-        notes=notes,
+        notes=(*meaning.notes, *kind.notes, *skips, *_contradictions(meaning, stored)),
+        colours=_colours(meaning, kind),
+        compression=_compression(every[0]),
     )
+    gaps = [(t, c * kind.channels + k, z) for t, c, z in meaning.missing for k in range(kind.channels)]
+    return settle(stack, gaps, missing, meaning.advice)
+
+
+def _colours(meaning: Meaning, kind: Kind) -> tuple[str | None, ...]:
+    if kind.channels > 1:
+        return tuple(RGB.get(name) for name in kind.names) * meaning.count["C"]
+    return (*meaning.colours, *[None] * meaning.count["C"])[: meaning.count["C"]]
+
+
+def _compression(page: tifffile.TiffPage) -> str:
+    words = {
+        1: "none",
+        8: "deflate",
+        32946: "deflate",
+        5: "LZW",
+        50000: "zstd",
+        34712: "JPEG 2000",
+        7: "JPEG",
+    }
+    return words.get(int(page.compression), str(getattr(page.compression, "name", page.compression)))
+
+
+def _contradictions(meaning: Meaning, stored: np.dtype) -> tuple[str, ...]:
+    """Where the metadata say something else than the pixels, the pixels are right; a person should know."""
+    said = {"float": "float32", "double": "float64", "bit": "bool"}.get(meaning.said, meaning.said)
+    if not said or said == stored.name:
+        return ()
+    return (f"its metadata say {said}; its pixels are {stored.name} and are taken as such",)
 
 
 def _full_pages(
@@ -131,7 +108,7 @@ def _full_pages(
     """Checked pages with their offsets, without those marked as reduced copies; and how many those are."""
     pages, skipped = [], 0
     for number, offset in enumerate(offsets):
-        page = _page(tif, number, offset)
+        page = page_at(tif, number, offset)
         if page.is_reduced and number > 0:
             skipped += 1
             continue
@@ -142,26 +119,24 @@ def _full_pages(
 
 def _used(
     path: Path, pages: list[tuple[int, tifffile.TiffPage]], meaning: Meaning
-) -> list[tuple[int, tifffile.TiffPage]]:
-    """The page of each plane, from this file and those beside it."""
+) -> dict[int, tuple[int, tifffile.TiffPage]]:
+    """The page of each plane that is there, from this file and those beside it."""
+    there = {k: page for k, page in enumerate(meaning.pages) if page >= 0}
+    if not there:
+        raise ReadError(f"{path}: holds none of the planes that it announces; copy it again")
     if not meaning.homes:
-        return [pages[k] for k in meaning.pages]
+        return {k: pages[page] for k, page in there.items()}
     by_file = {"": pages}
     for name in dict.fromkeys(filter(None, meaning.homes)):
         other = path.with_name(name)
-        with _translated(other), tifffile.TiffFile(other) as tif:
+        with translated(other), tifffile.TiffFile(other) as tif:
             by_file[name], _ = _full_pages(other, tif, page_offsets(other))
-    for name, k in zip(meaning.homes, meaning.pages, strict=True):
-        if k >= len(by_file[name]):
+    for k, page in there.items():
+        if page >= len(by_file[meaning.homes[k]]):
             raise ReadError(
-                f"{path.with_name(name)}: has no page {k}, which its OME-XML announces; copy it again"
+                f"{path.with_name(meaning.homes[k])}: has no page {page}, which its OME-XML announces; copy it again"
             )
-    return [by_file[name][k] for name, k in zip(meaning.homes, meaning.pages, strict=True)]
-
-
-def _page(tif: tifffile.TiffFile, number: int, offset: int) -> tifffile.TiffPage:
-    tif.filehandle.seek(offset)
-    return tifffile.TiffPage(tif, number)
+    return {k: by_file[meaning.homes[k]][page] for k, page in there.items()}
 
 
 def _meaning(
@@ -178,11 +153,28 @@ def _meaning(
         raise ReadError(f"{path}: has no scenes; leave scene={scene!r} out")
     said = tif.imagej_metadata
     if said is None:
-        return of_pages(path, pages[0].description, len(pages), axes), False
+        return of_pages(path, _without_samples(pages[0]), len(pages), axes), False
     announced = int(said.get("images", 1))
     run = len(pages) == 1 and announced > 1
     held = _in_run(tif, pages[0]) if run else len(pages)
+    if not run and pages[0].samplesperpixel == said.get("channels"):
+        # A composite of colours in one page: its channels are the page's samples.
+        said = {**said, "channels": 1}
     return of_imagej(path, said, min(held, announced) if run else held, _resolution(pages[0]), axes), run
+
+
+def _without_samples(page: tifffile.TiffPage) -> str:
+    """What tifffile wrote about shape and axes, without those inside a page."""
+    if "S" not in page.axes:
+        return str(page.description)
+    try:
+        said = json.loads(page.description)
+        shape, axes = list(said["shape"]), str(said.get("axes") or "")
+    except (ValueError, TypeError, KeyError):
+        return ""
+    at = -1 if page.axes == "YXS" else -3
+    del shape[at]
+    return json.dumps({"shape": shape, "axes": axes.replace("S", "")} if axes else {"shape": shape})
 
 
 def _in_run(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> int:
@@ -201,8 +193,10 @@ def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
 
 
 def _common(path: Path, pages: list[tifffile.TiffPage], meaning: Meaning) -> tuple[tuple[int, int], np.dtype]:
-    """The one shape and stored dtype of all pages."""
-    kinds = {((page.shape[0], page.shape[1]), page.dtype) for page in pages if page.dtype is not None}
+    """The one shape and stored dtype of all pages, which also store their samples alike."""
+    kinds = {((page.imagelength, page.imagewidth), page.dtype) for page in pages if page.dtype is not None}
+    if len({(page.photometric, page.samplesperpixel) for page in pages}) > 1:
+        raise ReadError(f"{path}: some of its pages are grey and some are not; save one of them alone")
     if len(kinds) > 1:
         listed = " and ".join(
             f"{shape[0]} x {shape[1]} {dtype}" for shape, dtype in sorted(kinds, key=str)[:2]
@@ -216,29 +210,3 @@ def _common(path: Path, pages: list[tifffile.TiffPage], meaning: Meaning) -> tup
             f"{path}: announces planes of {meaning.plane_shape} and holds {shape}; export it again"
         )
     return shape, dtype
-
-
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Whatever a damaged file makes the libraries raise becomes one error that names the file."""
-    try:
-        yield
-    except PssrError:
-        raise
-    except (
-        tifffile.TiffFileError,
-        OSError,
-        ValueError,
-        TypeError,
-        LookupError,
-        ArithmeticError,
-        RuntimeError,
-        MemoryError,
-        AttributeError,
-        AssertionError,
-        struct.error,
-        zlib.error,
-    ) as error:
-        raise ReadError(
-            f"{path}: cannot be read ({error}); copy it again, or export it as OME-TIFF"
-        ) from error

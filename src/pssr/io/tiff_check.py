@@ -5,6 +5,7 @@ Layout of the directory chain: Adobe's TIFF 6.0 specification, and the BigTIFF e
 
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,11 +13,11 @@ import numpy as np
 from tifffile import TiffPage
 
 from pssr.errors import ReadError
+from pssr.io.stack import RGB as COLOURS
 
-GREY, PHOTOMETRIC = (
-    1,
-    {0: "white is zero", 2: "RGB", 3: "palette", 4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"},
-)
+WHITE_IS_ZERO, GREY, RGB, PALETTE = range(4)
+REFUSED = {4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
+MOST_SAMPLES = 64
 # A page that decodes to more than this from so few bytes is a bomb or damaged.
 LARGE_BYTES, LARGEST_RATIO = 1 << 28, 200
 
@@ -81,17 +82,115 @@ def check_page(path: Path, number: int, page: TiffPage, end: int) -> None:
 
 
 def _not_grey(page: TiffPage) -> str | None:
-    photometric = int(page.photometric) if page.photometric is not None else GREY
-    if photometric != GREY or page.samplesperpixel != 1:
-        what = PHOTOMETRIC.get(photometric, f"of {page.samplesperpixel} samples per pixel")
+    photometric = _photometric(page)
+    if photometric not in (WHITE_IS_ZERO, GREY, RGB, PALETTE):
+        what = REFUSED.get(photometric, f"of the unknown kind {photometric}")
         return f"is {what}, not grey; convert it to grey, or split its channels, and save as TIFF"
     if page.dtype is None or page.dtype.kind not in "uifb":
         return f"has pixels of type {page.dtype}; convert it to integers or floats"
-    if len(page.shape) != 2:
+    if page.axes not in ("YX", "YXS", "SYX") or not 1 <= page.samplesperpixel <= MOST_SAMPLES:
         return f"is {page.shape}, not one plane; save each plane as a page"
+    if photometric == PALETTE and not _is_ramp(page):
+        return "has a palette of many colours; convert it to grey and save as TIFF"
+    if photometric == WHITE_IS_ZERO and page.dtype.kind not in "ub":
+        return f"is white where it is zero, with pixels of type {page.dtype}; invert it and save as TIFF"
     if "Orientation" in page.tags and page.tags["Orientation"].value != 1:
         return "is stored rotated or mirrored; save it upright"
     return None
+
+
+def _photometric(page: TiffPage) -> int:
+    return int(page.photometric) if page.photometric is not None else GREY
+
+
+def _is_ramp(page: TiffPage) -> bool:
+    """Whether the palette goes evenly from black to one colour: its indices then are intensities."""
+    table = np.asarray(page.colormap, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] != 3 or not table[:, -1].any():
+        return False
+    even = table[:, -1:] * np.linspace(0, 1, table.shape[1])
+    return bool(np.abs(table - even).max() <= 2 * 65535 / table.shape[1])
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the pixels of a page become grey planes.
+
+    Args:
+        photometric: what the page says of its values.
+        samples: stored for each pixel.
+        channels: planes that a page gives: 1, or 3 for colours, or one for each sample.
+    """
+
+    photometric: int
+    samples: int
+    channels: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the channels of one page; empty where it has only one."""
+        if self.channels == 1:
+            return ()
+        return (
+            tuple(COLOURS) if self.photometric == RGB else tuple(f"channel {k}" for k in range(self.channels))
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know."""
+        if self.photometric == RGB and self.channels == 1:
+            return ("its colours are equal in every page looked at, and taken as grey",)
+        if self.channels > 1:
+            return (f"each page holds {self.channels} samples, taken as channels",)
+        said = {
+            WHITE_IS_ZERO: "its pixels are stored inverted, and turned back",
+            PALETTE: "its palette goes from black to one colour; the indices are taken as intensities",
+        }
+        return (said[self.photometric],) if self.photometric in said else ()
+
+    def plane(self, page: TiffPage, channel: int) -> np.ndarray:
+        """One grey plane (Y, X) of a page.
+
+        Raises:
+            ValueError: the page has colours, and those before it had not.
+        """
+        if self.samples > 1:
+            return self._sample(_by_sample(page), page.index, channel)
+        pixels = page.asarray()
+        if self.photometric == WHITE_IS_ZERO:
+            white = 1 if pixels.dtype.kind == "b" else 2 ** int(page.bitspersample) - 1
+            pixels = (white - pixels.astype(native(pixels.dtype))).astype(native(pixels.dtype))
+        return pixels
+
+    def _sample(self, each: np.ndarray, page: int, channel: int) -> np.ndarray:
+        if self.photometric == RGB and self.channels == 1 and not _equal(each):
+            raise ValueError(f"page {page} has colours where others are grey: convert the stack to grey")
+        plane: np.ndarray = each[channel]
+        return plane
+
+
+def kind_of(pages: list[TiffPage]) -> Kind:
+    """The kind of all pages, from the first; colours that are equal in the first, middle and last page are grey.
+
+    Args:
+        pages: checked, and all of one kind.
+    """
+    first, samples = pages[0], int(pages[0].samplesperpixel)
+    photometric = _photometric(first)
+    if photometric != RGB:
+        return Kind(photometric, samples, samples)
+    looked_at = {0, len(pages) // 2, len(pages) - 1}
+    grey = all(_equal(_by_sample(pages[k])) for k in looked_at)
+    return Kind(photometric, samples, 1 if grey else 3)
+
+
+def _by_sample(page: TiffPage) -> np.ndarray:
+    """(samples, Y, X)."""
+    return page.asarray() if page.axes == "SYX" else np.moveaxis(page.asarray(), -1, 0)
+
+
+def _equal(samples: np.ndarray) -> bool:
+    return all(np.array_equal(samples[0], samples[k]) for k in range(1, min(len(samples), 3)))
 
 
 def _not_stored(page: TiffPage, end: int) -> str | None:
@@ -101,7 +200,8 @@ def _not_stored(page: TiffPage, end: int) -> str | None:
     if any(at + count > end for at, count in zip(offsets, counts, strict=True)):
         return f"has pixels beyond the file's end at byte {end}: the file is cut; copy it again"
     bits = int(page.bitspersample)
-    needed, stored = page.shape[0] * ((page.shape[1] * bits + 7) // 8), sum(counts)
+    needed = page.imagelength * ((page.imagewidth * bits * page.samplesperpixel + 7) // 8)
+    stored = sum(counts)
     if page.compression == 1 and stored < needed:
         return f"has {stored} bytes of pixels, not {needed}; copy the file again"
     if needed > LARGE_BYTES and needed > LARGEST_RATIO * stored:

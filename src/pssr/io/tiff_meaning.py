@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pssr.errors import ChoiceNeeded, ReadError
+from pssr.io.stack import Place
 
 UM = {"um": 1, "µm": 1, "μm": 1, "micron": 1, "microns": 1, "micrometer": 1, "nm": 1e-3, "nanometer": 1e-3}
 UM |= {"mm": 1e3, "cm": 1e4, "m": 1e6, "Å": 1e-4, "pm": 1e-6, "inch": 25400.0, "in": 25400.0, "\\u00b5m": 1}
@@ -41,6 +44,10 @@ class Meaning:
         notes: as in `Stack`.
         plane_shape: (Y, X) announced; None where only the pages say it.
         homes: name of the file of each plane, "" for this one; empty where all are in this one.
+        colours: of the channels, as in `Stack`; too few where unknown.
+        said: type of the pixels by the metadata; empty where they do not say.
+        missing: places (T, C, Z) of planes that are announced and nowhere; their page is -1.
+        advice: what could be done about those.
     """
 
     format: str
@@ -53,6 +60,10 @@ class Meaning:
     notes: tuple[str, ...] = ()
     plane_shape: tuple[int, int] | None = None
     homes: tuple[str, ...] = ()
+    colours: tuple[str | None, ...] = ()
+    said: str = ""
+    missing: tuple[Place, ...] = ()
+    advice: str = "copy it again"
 
 
 def of_imagej(
@@ -100,6 +111,16 @@ def of_imagej(
         spacing_um=known({**sizes, "Z": positive(said.get("spacing"), UM, unit) if count["Z"] > 1 else None}),
         interval_s=positive(said.get("finterval"), SECONDS, str(said.get("tunit", "s")).lower()),
         notes=notes,
+        colours=_lut_colours(said),
+    )
+
+
+def _lut_colours(said: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """The last colour of each channel's look-up table."""
+    tables = [np.asarray(table) for table in said.get("LUTs", ())]
+    return tuple(
+        "#{:02X}{:02X}{:02X}".format(*(int(row[-1]) for row in table)) if table.shape == (3, 256) else None
+        for table in tables
     )
 
 
@@ -126,7 +147,13 @@ def of_pages(path: Path, description: str, total: int, axes: str | None) -> Mean
         count = {"T": 1, "C": 1, "Z": 1} | dict(zip(said, shape, strict=True))
         return Meaning("TIFF", count, _in_order(list(said), count))
     if sum(n > 1 for n in shape) > 1:
-        raise ChoiceNeeded(f"{path}: its pages are {shape} of what? say it with axes, such as axes=TZYX")
+        ways = tuple(f"{''.join(way)}YX" for way in itertools.permutations("TCZ", sum(n > 1 for n in shape)))
+        sizes = " x ".join(map(str, shape))
+        raise ChoiceNeeded(
+            f"{path}: its {total} pages are {sizes} and nothing says of what; choose axes={', '.join(ways[:-1])} "
+            f"or {ways[-1]}",
+            ways,
+        )
     notes = (
         (f"its {total} pages are taken as time points; say axes=ZYX if they are depths",) if total > 1 else ()
     )

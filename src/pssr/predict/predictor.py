@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from jaxtyping import Num
 from pssr.data.bundles import windows
 from pssr.data.intensity import Intensity, Planes, matched, sampled
 from pssr.errors import ConfigError, ModelError, ShapeError, WriteError
-from pssr.io.open import open_stack
+from pssr.io.open import Choices, open_stack
 from pssr.io.stack import Stack
 from pssr.io.write import StackWriter
 from pssr.model_file import Model, load
@@ -156,10 +156,8 @@ class Predictor:
         target: str | Path,
         *,
         channel: str | int | None = None,
-        scene: str | int | None = None,
-        axes: str | None = None,
-        series: str | None = None,
         overwrite: bool = False,
+        **choices: Unpack[Choices],
     ) -> Closable[tuple[int, int], None, None]:
         """Restore a file plane by plane; memory does not grow with its length.
 
@@ -169,10 +167,8 @@ class Predictor:
             source: CZI, TIFF, PNG or JPEG, or with `series` a folder of them.
             target: the OME-TIFF to write; it appears under this name when complete.
             channel: name or number, or `all` for each; needed where there are several.
-            scene: name or number; needed where there are several.
-            axes: what the pages of a plain TIFF are, such as "ZYX".
-            series: "T" or "Z" if the source is a folder whose files are frames.
             overwrite: whether an existing target may be replaced.
+            choices: `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
 
         Yields:
             (planes written, planes in all).
@@ -182,7 +178,7 @@ class Predictor:
             ChoiceNeeded: several channels or scenes and none chosen.
             WriteError: the target exists or cannot be written.
         """
-        stack = open_stack(source, scene=scene, axes=axes, series=series)
+        stack = open_stack(source, **choices)
         config = self.model.config
         channels = chosen_channels(stack, channel)
         axis, other = config.axis, "Z" if config.axis == "T" else "T"
@@ -192,7 +188,7 @@ class Predictor:
                 f"{stack.path}: the model drops ends, which leaves none of {stack.sizes[axis]} frames; "
                 "use one trained with ends=reflect"
             )
-        if series is not None and Path(target).parent.resolve() == stack.path.resolve():
+        if choices.get("series") and Path(target).parent.resolve() == stack.path.resolve():
             raise WriteError(f"{target}: lies in the folder to read from; choose another one")
         scales = [matched(_spread(stack, c), self.model.reference) for c in channels]
         writer = StackWriter.like(

@@ -1,0 +1,133 @@
+"""Planes of a TIFF, decoded page by page; a page is checked each time before it is decoded."""
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from pssr.errors import PssrError, ReadError
+from pssr.io.stack import Place, ReadPlane
+from pssr.io.tiff_check import Kind, check_page, native
+
+
+@dataclass(frozen=True)
+class PageReader:
+    """Planes that are pages, or samples of pages.
+
+    Args:
+        offsets: of the directory of each page, in (T, C, Z) order.
+        count: of C and Z among pages.
+        kind: how pixels become grey.
+        homes: name of the file of each page, "" for the stack's own; empty where all are in that one.
+    """
+
+    offsets: tuple[int, ...]
+    count: tuple[int, int]
+    kind: Kind
+    homes: tuple[str, ...] = ()
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[ReadPlane]:
+        """Reads planes in native byte order.
+
+        Raises:
+            ReadError: the file cannot be opened, or a page cannot be decoded.
+        """
+        with ExitStack() as files:
+            held: dict[str, tifffile.TiffFile] = {}
+
+            def read(place: Place) -> np.ndarray:
+                t, c, z = place
+                k = (t * self.count[0] + c // self.kind.channels) * self.count[1] + z
+                home = self.homes[k] if self.homes else ""
+                source = path.with_name(home) if home else path
+                with translated(source):
+                    if home not in held:
+                        # One at a time: a stack of a thousand files must not need a thousand descriptors.
+                        files.close()
+                        held.clear()
+                        held[home] = files.enter_context(tifffile.TiffFile(source))
+                    page = page_at(held[home], k, self.offsets[k])
+                    check_page(source, k, page, held[home].filehandle.size)
+                    pixels = self.kind.plane(page, c % self.kind.channels)
+                return np.ascontiguousarray(pixels, dtype=native(pixels.dtype))
+
+            yield read
+
+
+@dataclass(frozen=True)
+class RunReader:
+    """Planes that follow each other as bytes behind a single page, as ImageJ writes large stacks.
+
+    Args:
+        offset: of the first byte.
+        shape: (Y, X).
+        stored: dtype in the file.
+        order: position of each plane, in (T, C, Z) order.
+        count: of C and Z.
+    """
+
+    offset: int
+    shape: tuple[int, int]
+    stored: np.dtype
+    order: tuple[int, ...]
+    count: tuple[int, int]
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[ReadPlane]:
+        """Reads planes in native byte order.
+
+        Raises:
+            ReadError: the file cannot be opened, or ends before a plane.
+        """
+        pixels = math.prod(self.shape)
+        with translated(path), path.open("rb") as file:
+
+            def read(place: Place) -> np.ndarray:
+                t, c, z = place
+                number = self.order[(t * self.count[0] + c) * self.count[1] + z]
+                file.seek(self.offset + number * pixels * self.stored.itemsize)
+                data = np.fromfile(file, self.stored, pixels)
+                if data.size != pixels:
+                    raise ReadError(f"{path}: ends inside plane {number}; copy it again")
+                return data.reshape(self.shape).astype(native(self.stored), copy=False)
+
+            yield read
+
+
+def page_at(tif: tifffile.TiffFile, number: int, offset: int) -> tifffile.TiffPage:
+    """The page whose directory begins at a byte of the file."""
+    tif.filehandle.seek(offset)
+    return tifffile.TiffPage(tif, number)
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Whatever a damaged file makes the libraries raise becomes one error that names the file."""
+    try:
+        yield
+    except PssrError:
+        raise
+    except (
+        tifffile.TiffFileError,
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        RuntimeError,
+        MemoryError,
+        AttributeError,
+        AssertionError,
+        struct.error,
+        zlib.error,
+    ) as error:
+        raise ReadError(
+            f"{path}: cannot be read ({error}); copy it again, or export it as OME-TIFF"
+        ) from error

@@ -1,0 +1,145 @@
+"""MP4 and AVI through the ffmpeg that imageio-ffmpeg brings, in a process of its own."""
+
+import subprocess
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from pssr.errors import ReadError
+from pssr.io.memory import check_fits
+from pssr.io.stack import RGB, Place, ReadPlane, Stack
+
+LIMIT_S = 600.0
+# A compressed movie is decoded from its beginning: frames are fetched by the block, and a few blocks kept.
+BLOCK, BLOCKS_KEPT = 64, 2
+NEAR_GREY = 2  # counts by which colours of a grey movie may differ after compression
+DEMUXERS = {b"RIFF": "avi"}
+
+
+def is_video(head: bytes) -> bool:
+    """Whether a file that begins so is MP4, MOV or AVI."""
+    return head[4:8] == b"ftyp" or (head[:4] == b"RIFF" and head[8:12] == b"AVI ")
+
+
+@dataclass(frozen=True)
+class VideoReader:
+    """Frames of a movie, counted from its beginning.
+
+    Args:
+        shape: (frames, Y, X).
+        channels: 1 for grey, 3 for colours.
+    """
+
+    shape: tuple[int, int, int]
+    channels: int
+
+    @contextmanager
+    def opened(self, path: Path) -> Iterator[ReadPlane]:
+        """Reads planes; a few blocks of frames are kept while it is open.
+
+        Raises:
+            ReadError: the movie cannot be decoded there.
+        """
+        kept: OrderedDict[int, np.ndarray] = OrderedDict()
+
+        def read(place: Place) -> np.ndarray:
+            t, c, _ = place
+            number = t // BLOCK
+            if number not in kept:
+                kept[number] = self._block(path, number)
+                if len(kept) > BLOCKS_KEPT:
+                    kept.popitem(last=False)
+            return np.ascontiguousarray(kept[number][t % BLOCK, ..., c])
+
+        yield read
+
+    def _block(self, path: Path, number: int) -> UInt8[np.ndarray, "n y x c"]:
+        frames, y, x = self.shape
+        first, last = number * BLOCK, min((number + 1) * BLOCK, frames) - 1
+        kind = "gray" if self.channels == 1 else "rgb24"
+        chosen = f"select=between(n\\,{first}\\,{last})"
+        data = _decode(path, ["-vf", chosen, "-frames:v", str(last - first + 1), "-pix_fmt", kind])
+        if len(data) != (last - first + 1) * y * x * self.channels:
+            raise ReadError(f"{path}: frames {first} to {last} cannot be decoded; copy it again")
+        return np.frombuffer(data, np.uint8).reshape(-1, y, x, self.channels)
+
+
+def open_video(path: Path) -> Stack:
+    """A movie file as a stack of 8 bits.
+
+    Args:
+        path: an MP4, MOV or AVI file.
+
+    Raises:
+        ReadError: damaged, or the extra `movie` is not installed.
+    """
+    # Imported here: an extra.
+    try:
+        import imageio_ffmpeg
+    except ImportError as error:
+        raise ReadError(
+            f"{path}: reading it needs imageio-ffmpeg; pip install 'pssr-toolkit[movie]'"
+        ) from error
+    try:
+        with_metadata = imageio_ffmpeg.read_frames(str(path))
+        about = next(with_metadata)
+        with_metadata.close()
+    except (OSError, RuntimeError, StopIteration, ValueError, KeyError, IndexError) as error:
+        raise ReadError(f"{path}: cannot be read as a movie; copy it again") from error
+    x, y = about["size"]
+    check_fits(path, (y, x * BLOCK * BLOCKS_KEPT), np.dtype("u1"))
+    frames = _count(path)
+    first = np.frombuffer(_decode(path, ["-frames:v", "1", "-pix_fmt", "rgb24"]), np.uint8)
+    if frames < 1 or first.size != y * x * 3:
+        raise ReadError(f"{path}: has no frame that can be decoded; copy it again")
+    colours = int(np.ptp(first.reshape(-1, 3).astype(np.int16), axis=1).max()) > NEAR_GREY
+    channels = 3 if colours else 1
+    return Stack(
+        path=path,
+        format="AVI" if path.open("rb").read(4) == b"RIFF" else "MP4",
+        sizes={"T": frames, "C": channels, "Z": 1, "Y": y, "X": x},
+        dtype=np.dtype("u1"),
+        channels=tuple(RGB) if colours else ("channel 0",),
+        spacing_um={},
+        interval_s=None,
+        reader=VideoReader((frames, y, x), channels),
+        notes=(f"plays at {about['fps']:g} frames a second; how fast it was taken is not known",),
+        colours=tuple(RGB.values()) if colours else (None,),
+        compression=str(about.get("codec", "")) or None,
+    )
+
+
+def _count(path: Path) -> int:
+    """Frames that can be decoded; what the file announces may be wrong."""
+    data = _run(path, ["-pix_fmt", "gray", "-vf", "scale=2:2", "-f", "rawvideo", "-"])
+    return len(data) // 4
+
+
+def _decode(path: Path, words: list[str]) -> bytes:
+    return _run(path, [*words, "-f", "rawvideo", "-"])
+
+
+def _run(path: Path, words: list[str]) -> bytes:
+    # Imported here: an extra.
+    import imageio_ffmpeg
+
+    # Only this file, as what its content says it is: a list of other files or addresses is not followed.
+    with path.open("rb") as file:
+        demuxer = DEMUXERS.get(file.read(4), "mov")
+    command = [
+        imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe",
+        "-f", demuxer, "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough", *words,
+    ]  # fmt: skip
+    try:
+        found = subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ReadError(f"{path}: decoding it took more than {LIMIT_S:g} s; it is damaged") from error
+    if found.returncode != 0 or found.stderr:
+        why = found.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it is damaged"]
+        raise ReadError(f"{path}: cannot be decoded ({why[0]}); copy it again")
+    return found.stdout

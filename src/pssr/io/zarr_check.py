@@ -1,0 +1,191 @@
+"""The metadata of an OME-Zarr, read as data: no codec that runs foreign code, no path that leaves the store.
+
+Formats: the Zarr specification, versions 2 and 3, and OME-NGFF, versions 0.4 and 0.5.
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pssr.errors import ReadError
+
+# Codecs that only turn bytes into bytes. A pickle among the filters would run code of whoever made the file.
+HARMLESS = {
+    "blosc",
+    "zlib",
+    "gzip",
+    "zstd",
+    "lz4",
+    "lzma",
+    "bz2",
+    "delta",
+    "shuffle",
+    "fixedscaleoffset",
+    "crc32",
+}
+HARMLESS |= {"bytes", "endian", "transpose", "crc32c", "sharding_indexed", "imagecodecs_zstd", "fletcher32"}
+LARGEST_METADATA_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class Store:
+    """A Zarr store on disk.
+
+    Args:
+        path: of the folder or the zip file.
+        root: folder inside a zip file that holds the group; "" for its top.
+    """
+
+    path: Path
+    root: str = ""
+
+    def json(self, name: str) -> dict[str, Any] | None:
+        """A small file of the store as JSON; None where it is not there.
+
+        Raises:
+            ReadError: it is damaged, or its name leads out of the store.
+        """
+        content = self._bytes(inside(self.path, name))
+        if content is None:
+            return None
+        try:
+            found = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise ReadError(f"{self.path}: {name} is damaged ({error}); copy it again") from error
+        if not isinstance(found, dict):
+            raise ReadError(f"{self.path}: {name} is damaged (no object in it); copy it again")
+        return found
+
+    def _bytes(self, name: str) -> bytes | None:
+        try:
+            if self.path.is_dir():
+                file = self.path / name
+                if not file.is_file():
+                    return None
+                size = file.stat().st_size
+                content = file.read_bytes() if size <= LARGEST_METADATA_BYTES else b""
+            else:
+                with zipfile.ZipFile(self.path) as archive:
+                    try:
+                        entry = archive.getinfo(str(PurePosixPath(self.root) / name))
+                    except KeyError:
+                        return None
+                    size = entry.file_size
+                    content = archive.read(entry) if size <= LARGEST_METADATA_BYTES else b""
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            raise ReadError(f"{self.path}: cannot be opened ({error}); copy it again") from error
+        if size > LARGEST_METADATA_BYTES:
+            raise ReadError(f"{self.path}: {name} has {size} bytes of metadata; copy it again")
+        return content
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr store."""
+    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs", ".zarray"))
+
+
+def inside(path: Path, name: str) -> str:
+    """A name inside a store, refused if it leads out of it.
+
+    Raises:
+        ReadError: it does.
+    """
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or ":" in name:
+        raise ReadError(f"{path}: its metadata name {name!r}, outside of it; ask who made it")
+    return name
+
+
+def attributes(store: Store, group: str = "") -> dict[str, Any] | None:
+    """The attributes of a group, of either version; None where there is no group.
+
+    Raises:
+        ReadError: damaged, or an array.
+    """
+    prefix = f"{group}/" if group else ""
+    newer = store.json(f"{prefix}zarr.json")
+    if newer is not None:
+        if newer.get("node_type") != "group":
+            return None
+        found = newer.get("attributes", {})
+        return found if isinstance(found, dict) else {}
+    older = store.json(f"{prefix}.zattrs")
+    return older if older is not None else ({} if store.json(f"{prefix}.zgroup") is not None else None)
+
+
+@dataclass(frozen=True)
+class ArrayMetadata:
+    """What an array says of itself.
+
+    Args:
+        shape: of all axes.
+        chunks: shape of a chunk, or of a shard.
+        compression: names of its codecs.
+    """
+
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    compression: str
+
+
+def check_array(store: Store, name: str) -> ArrayMetadata:
+    """Refuse an array whose metadata are damaged or name codecs that are not known to be harmless.
+
+    Raises:
+        ReadError: says which and why.
+    """
+    newer = store.json(f"{name}/zarr.json")
+    older = store.json(f"{name}/.zarray") if newer is None else None
+    said = newer or older
+    if said is None:
+        raise ReadError(f"{store.path}: has no array {name!r}, which its metadata announce; copy it again")
+    try:
+        if newer is not None:
+            codecs = _names(newer.get("codecs", []))
+            chunks = newer["chunk_grid"]["configuration"]["chunk_shape"]
+        else:
+            codecs = _names([said.get("compressor"), *(said.get("filters") or [])])
+            chunks = said["chunks"]
+        shape = tuple(_whole(n) for n in said["shape"])
+        found = ArrayMetadata(shape, tuple(_whole(n) for n in chunks), ", ".join(_shown(codecs)) or "none")
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise ReadError(
+            f"{store.path}: the metadata of {name!r} are damaged ({error}); copy it again"
+        ) from error
+    foreign = sorted(set(codecs) - HARMLESS)
+    if foreign:
+        raise ReadError(
+            f"{store.path}: its pixels need the codec {foreign[0]!r}, which is not known to be harmless; "
+            "ask who made it for a copy with zstd or blosc"
+        )
+    if len(found.chunks) != len(found.shape) or min((*found.shape, *found.chunks), default=0) < 1:
+        raise ReadError(
+            f"{store.path}: {name!r} announces {shape} in chunks of {found.chunks}; copy it again"
+        )
+    return found
+
+
+def _names(codecs: list[Any]) -> list[str]:
+    """Names of codecs, those inside shards too."""
+    names: list[str] = []
+    for codec in codecs:
+        if codec is None:
+            continue
+        name = codec.get("id") or codec.get("name")
+        names.append(str(name).removeprefix("numcodecs."))
+        inner: Mapping[str, Any] = codec.get("configuration") or {}
+        names += _names([*inner.get("codecs", []), *inner.get("index_codecs", [])])
+    return names
+
+
+def _shown(codecs: list[str]) -> list[str]:
+    return [name for name in dict.fromkeys(codecs) if name not in ("bytes", "endian", "crc32c", "transpose")]
+
+
+def _whole(number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ValueError(f"{number!r} is not a whole number")
+    return number
