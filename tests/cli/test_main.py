@@ -109,7 +109,7 @@ def test_info_says_what_is_odd(tmp_path: Path):
     for words in (
         "pixel size is unknown",
         "time between frames is unknown",
-        "25.0% of the pixels",
+        "25.0% of the middle plane is saturated at 255",
         "time points",
     ):
         assert words in said
@@ -155,7 +155,7 @@ def test_one_bad_file_does_not_stop_the_others(run_folder, tmp_path: Path, good_
     (tmp_path / "bad.tif").write_text("no")
     said = pssr("predict", run_folder, tmp_path / "bad.tif", tmp_path / "good.tif", "-o", tmp_path / "out")
     assert said.returncode == 1
-    assert "bad.tif: is not CZI, TIFF, PNG or JPEG" in said.stderr
+    assert "bad.tif: is not CZI, TIFF, OME-Zarr, PNG" in said.stderr
     assert "1 of 2 files failed" in said.stderr
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_restored.ome.tif"]
 

@@ -146,7 +146,9 @@ def test_images_of_one_ome_file_are_scenes(tmp_path: Path):
 
 
 def test_planes_in_absent_files_are_an_error_that_names_them(data_folder):
-    with pytest.raises(ReadError, match=r"240 of 255 planes are missing .* in 48 files that are not here \(mitosis_T03"):
+    with pytest.raises(
+        ReadError, match=r"240 of 255 planes are missing .* in 48 files that are not here \(mitosis_T03"
+    ):
         open_stack(data_folder / "ome_tiff_multifile/mitosis_T00.ome.tif")
 
 
@@ -176,7 +178,9 @@ def test_planes_in_files_beside_it_are_read_from_there(tmp_path: Path):
     (tmp_path / "t3.ome.tif").unlink()
     with pytest.raises(ReadError, match="cannot be read"):
         stack.plane(T=3)
-    with pytest.raises(ReadError, match=r"1 of 4 planes are missing .* in 1 files that are not here \(t3.ome.tif\)"):
+    with pytest.raises(
+        ReadError, match=r"1 of 4 planes are missing .* in 1 files that are not here \(t3.ome.tif\)"
+    ):
         open_stack(stack.path)
 
 

@@ -1,17 +1,20 @@
 """`pssr info`."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pssr.cli.options import Axes, Scene, Series
+from pssr.cli.options import Axes, Phase, Scene, Series
 
 if TYPE_CHECKING:
+    from pssr.io.open import Choices
     from pssr.io.stack import Stack
 
 LABELS = {"spacing_um": "pixel size um", "interval_s": "interval s"}
+FULL = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))  # largest values of detectors
 SATURATED_SHARE = 1e-3  # of the pixels of a plane, from which on a person should know
 
 
@@ -22,9 +25,12 @@ def info(
     scene: Scene = None,
     axes: Axes = None,
     series: Series = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per file, for scripts")] = False,
+    phase: Phase = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line, for scripts")] = False,
 ) -> None:
-    """Say what is in a stack or a model: axes, channels, pixel size, interval, scale, scores.
+    """Say what is in a stack or a model: axes, channels, pixel size, interval, scale, scores, and anything odd.
+
+    Every scene of a file is told. One file that cannot be read does not stop the others; then the exit code is 1.
 
     \b
     pssr info mito.czi restored.ome.tif
@@ -32,32 +38,68 @@ def info(
     pssr info runs/mito
     """
     # Imported here: the command line parses its words before anything else is loaded.
+    from pssr.cli.show import report
+    from pssr.errors import PssrError
+    from pssr.io.open import Choices
+
+    # What is missing is told; it does not keep a person from hearing the rest.
+    choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing="zero")
+    failed = False
+    for path in files:
+        is_run = any((path / name).exists() for name in ("model.safetensors", "config.yaml"))
+        try:
+            told = [_of_model(path)] if is_run or path.suffix == ".safetensors" else _of_file(path, choices)
+            for about in told:
+                print(json.dumps({"path": str(path), **about}) if as_json else _lines(path, about))
+        except PssrError as error:
+            if len(files) == 1:
+                raise
+            failed = True
+            report(f"pssr: {error}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _of_file(path: Path, choices: "Choices") -> Iterator[dict[str, Any]]:
+    """One for each scene, where none was chosen."""
+    # Imported here: the command line parses its words before anything else is loaded.
+    from pssr.errors import ChoiceNeeded
     from pssr.io.open import open_stack
 
-    for path in files:
-        is_model = (path.is_dir() and series is None) or path.suffix == ".safetensors"
-        about = (
-            _of_model(path)
-            if is_model
-            else _of_stack(open_stack(path, scene=scene, axes=axes, series=series))
-        )
-        print(json.dumps({"path": str(path), **about}) if as_json else _lines(path, about))
+    try:
+        yield _of_stack(open_stack(path, **choices))
+    except ChoiceNeeded as question:
+        if choices.get("scene") is not None or "choose a scene" not in str(question):
+            raise
+        for scene in question.choices:
+            yield _of_stack(open_stack(path, **choices | {"scene": scene}))
 
 
 def _of_stack(stack: "Stack") -> dict[str, Any]:
-    middle = {axis: stack.sizes[axis] // 2 for axis in "TZ"}
-    planes = [stack.plane(C=c, **middle) for c in range(stack.sizes["C"])]
+    planes = [_sample(stack, c) for c in range(stack.sizes["C"])]
     return {
         "format": stack.format,
         "sizes": dict(stack.sizes),
         "dtype": str(stack.dtype),
         "channels": list(stack.channels),
+        "colours": list(stack.colours) if any(stack.colours) else None,
         "counts": [[plane.min().item(), plane.max().item()] for plane in planes],
         "spacing_um": dict(stack.spacing_um),
         "interval_s": stack.interval_s,
         "scene": stack.scene,
-        "notes": [*stack.notes, *_odd(stack, planes)],
+        "compression": stack.compression,
+        "missing": [dict(zip("TCZ", place, strict=True)) for place in stack.missing],
+        "notes": [*(note.removesuffix(" and filled with 0") for note in stack.notes), *_odd(stack, planes)],
     }
+
+
+def _sample(stack: "Stack", channel: int) -> Any:
+    """The plane in the middle, or the nearest one that is there."""
+    middle = stack.sizes["T"] // 2, stack.sizes["Z"] // 2
+    places = [(t, z) for t in range(stack.sizes["T"]) for z in range(stack.sizes["Z"])]
+    there = [(t, z) for t, z in places if (t, channel, z) not in stack.missing] or [middle]
+    t, z = min(there, key=lambda place: abs(place[0] - middle[0]) + abs(place[1] - middle[1]))
+    return stack.plane(T=t, C=channel, Z=z)
 
 
 def _odd(stack: "Stack", planes: list[Any]) -> list[str]:
@@ -68,10 +110,12 @@ def _odd(stack: "Stack", planes: list[Any]) -> list[str]:
     for name, plane in zip(stack.channels, planes, strict=True):
         if plane.min() == plane.max():
             notes.append(f"{name}: all pixels of the middle plane are {plane.min()}")
-        elif stack.dtype.kind == "u" and stack.dtype.itemsize <= 2:
-            share = float((plane == 2 ** (8 * stack.dtype.itemsize) - 1).mean())
+        elif plane.max() in FULL:
+            share = float((plane == plane.max()).mean())
             if share > SATURATED_SHARE:
-                notes.append(f"{name}: {share:.1%} of the pixels of the middle plane are saturated")
+                notes.append(f"{name}: {share:.1%} of the middle plane is saturated at {plane.max()}")
+    if stack.dtype.name == "uint16" and 0 < (most := max(int(plane.max()) for plane in planes)) < 256:
+        notes.append(f"its pixels have 16 bits and reach {most} only: 8 bits would hold them")
     return notes
 
 
@@ -97,7 +141,8 @@ def _of_model(path: Path) -> dict[str, Any]:
 def _lines(path: Path, about: dict[str, Any]) -> str:
     """For reading: one line for each thing known, one for each note."""
     notes = about.get("notes", [])
-    known = {name: value for name, value in about.items() if name != "notes" and value is not None}
+    hidden = ("notes", "colours", "missing")
+    known = {name: value for name, value in about.items() if name not in hidden and value is not None}
     lines = [f"  {LABELS.get(name, name):<14}{_words(value)}" for name, value in known.items()]
     return "\n".join([str(path), *lines, *(f"  {'note':<14}{note}" for note in notes)])
 

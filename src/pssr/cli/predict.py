@@ -10,13 +10,35 @@ from pssr.cli.options import Axes, Channel, Device, Inputs, Missing, Overwrite, 
 if TYPE_CHECKING:
     from pssr.io.open import Choices
 
-ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".czi")
+ENDINGS = (
+    ".ome.tiff",
+    ".ome.tif",
+    ".tiff",
+    ".tif",
+    ".czi",
+    ".ome.zarr",
+    ".zarr",
+    ".ozx",
+    ".png",
+    ".jpg",
+    ".mp4",
+)
+WRITTEN = {
+    None: ".ome.tif",
+    "ome-tiff": ".ome.tif",
+    "imagej": ".tif",
+    "ome-zarr": ".ome.zarr",
+    "mp4": ".mp4",
+    "png": "",
+}
 
 
 def predict(
     model: Annotated[Path, typer.Argument(help="a run folder or a model file", show_default=False)],
     inputs: Inputs,
-    out: Annotated[Path, typer.Option("-o", "--out", help="a folder, or for one input a .tif file")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help="a folder, or for one input a .tif, .zarr or .mp4 to write")
+    ],
     channel: Channel = None,
     scene: Scene = None,
     axes: Axes = None,
@@ -27,9 +49,14 @@ def predict(
     tile: Annotated[
         int | None, typer.Option(min=8, help="tile side in low-resolution pixels; changes memory, not pixels")
     ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="ome-tiff, imagej, ome-zarr, mp4 or png; else by the ending of -o")
+    ] = None,
+    imagej: Annotated[bool, typer.Option("--imagej", help="the same as --format imagej, for Fiji")] = False,
+    compression: Annotated[str | None, typer.Option(help="none, deflate or zstd")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Restore low-resolution stacks to OME-TIFF, in their own dtype and with their metadata.
+    """Restore low-resolution stacks, in their own dtype and with their metadata; to OME-TIFF unless said otherwise.
 
     One bad file does not stop the others; then the exit code is 1.
 
@@ -46,7 +73,9 @@ def predict(
     from pssr.errors import PssrError
     from pssr.io.open import Choices, open_stack
 
-    pairs = [(path, target) for path, target in targets(files(inputs, series=series), out)]
+    format = "imagej" if imagej else format
+    pairs = targets(files(inputs, series=series), out, format)
+    written = {"format": format, "compression": compression}
     choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
     _ask_first([source for source, _ in pairs], channel, choices)
     predictor = replace(load(model, device=device), tile_px=tile)
@@ -56,7 +85,9 @@ def predict(
             try:
                 for note in open_stack(source, **choices).notes:
                     report(f"{source.name}: {note}")
-                steps = predictor.steps(source, target, channel=channel, overwrite=overwrite, **choices)
+                steps = predictor.steps(
+                    source, target, channel=channel, overwrite=overwrite, **written, **choices
+                )
                 with closing(steps):
                     for done, total in steps:
                         show(f"restore {source.name}", done / total)
@@ -88,25 +119,29 @@ def _ask_first(sources: list[Path], channel: str | None, choices: "Choices") -> 
             continue
 
 
-def targets(sources: list[Path], out: Path) -> list[tuple[Path, Path]]:
+def targets(sources: list[Path], out: Path, format: str | None = None) -> list[tuple[Path, Path]]:
     """Each input with its output: the file named, or a name in the folder that tells the inputs apart.
 
     Args:
         sources: what to restore.
-        out: a .tif file for one input, else a folder, which is made.
+        out: a name ending in .tif, .zarr or .mp4 for one input, else a folder, which is made.
+        format: of the outputs; None is OME-TIFF in a folder.
 
     Raises:
-        ConfigError: several inputs and one file, or two inputs that would share an output.
+        ConfigError: several inputs and one file, two inputs that would share an output, or no such format.
         WriteError: the folder cannot be made.
     """
     # Imported here: the command line parses its words before anything else is loaded.
     from pssr.errors import ConfigError, WriteError
 
-    if out.suffix.lower() in (".tif", ".tiff") and not out.is_dir():
+    if format not in WRITTEN:
+        raise ConfigError(f"format: {format!r} is not one; choose one of {', '.join(filter(None, WRITTEN))}")
+    one_zarr = out.suffix.lower() == ".zarr"
+    if one_zarr or (out.suffix.lower() in (".tif", ".tiff", ".mp4") and not out.is_dir()):
         if len(sources) > 1:
             raise ConfigError(f"{out}: is one file for {len(sources)} inputs; name a folder")
         return [(sources[0], out)]
-    pairs = [(source, out / f"{_stem(source.name)}_restored.ome.tif") for source in sources]
+    pairs = [(source, out / f"{_stem(source.name)}_restored{WRITTEN[format]}") for source in sources]
     names = [target.name for _, target in pairs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:

@@ -1,5 +1,6 @@
 """Formats of other microscopes, through whatever readers bioio has installed."""
 
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ import numpy as np
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.memory import check_fits
 from pssr.io.stack import AXES, Place, ReadPlane, Stack, channel_names
+
+# It logs each reader that it tries; what comes of it is told in one sentence here.
+logging.getLogger("bioio").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)

@@ -108,11 +108,21 @@ def of_imagej(
         format="ImageJ TIFF",
         count=count,
         pages=_in_order(order, count),
+        channels=_labels(said, count["C"]),
         spacing_um=known({**sizes, "Z": positive(said.get("spacing"), UM, unit) if count["Z"] > 1 else None}),
         interval_s=positive(said.get("finterval"), SECONDS, str(said.get("tunit", "s")).lower()),
         notes=notes,
         colours=_lut_colours(said),
     )
+
+
+def _labels(said: Mapping[str, Any], channels: int) -> tuple[str | None, ...]:
+    """Names of channels from the labels of planes, where these name nothing else: they repeat with the channels."""
+    labels = said.get("Labels")
+    if not isinstance(labels, list) or len(set(labels[:channels])) < channels or "" in labels[:channels]:
+        return ()
+    repeated = all(label == labels[k % channels] for k, label in enumerate(labels))
+    return tuple(labels[:channels]) if repeated else ()
 
 
 def _lut_colours(said: Mapping[str, Any]) -> tuple[str | None, ...]:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Num, UInt8
 
-from pssr.errors import WriteError
+from pssr.errors import ReadError, WriteError
+from pssr.io.video_read import count_frames
 
 
 def write_mp4(
@@ -16,6 +17,7 @@ def write_mp4(
     low: float,
     high: float,
     frames_per_s: float,
+    comment: str = "",
     overwrite: bool = False,
 ) -> Path:
     """Grey planes as H.264; written under another name and renamed when complete.
@@ -26,6 +28,7 @@ def write_mp4(
         low: value shown black.
         high: value shown white.
         frames_per_s: how fast it plays.
+        comment: kept in the file.
         overwrite: whether an existing file may be replaced.
 
     Returns:
@@ -45,22 +48,24 @@ def write_mp4(
             f"{path}: writing MP4 needs imageio-ffmpeg; pip install 'pssr-toolkit[movie]'"
         ) from error
     part = path.with_name(path.stem + ".part.mp4")
-    writer = None
+    writer, sent = None, 0
     try:
-        for plane in planes:
+        for sent, plane in enumerate(planes, start=1):
             h, w = (side // 2 * 2 for side in plane.shape)
-            shown = np.clip((plane[:h, :w].astype(np.float32) - low) / (high - low), 0, 1)
             if writer is None:
+                said = ["-metadata", f"comment={comment}"] if comment else []
                 writer = imageio_ffmpeg.write_frames(
-                    str(part), (w, h), pix_fmt_in="gray", fps=frames_per_s, quality=8, macro_block_size=2
-                )
+                    str(part), (w, h), pix_fmt_in="gray", fps=frames_per_s, quality=8, macro_block_size=2,
+                    output_params=said,
+                )  # fmt: skip
                 writer.send(None)
-            writer.send(np.rint(shown * 255).astype(np.uint8).tobytes())
+            writer.send(_shown(plane[:h, :w], low, high).tobytes())
         if writer is None:
             raise WriteError(f"{path}: no frame to write; give at least one")
         writer.close()
+        _check_whole(path, part, sent)
         part.replace(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         if isinstance(error, WriteError):
             raise
         raise WriteError(f"{path}: cannot be written ({error}); choose another folder") from error
@@ -69,3 +74,18 @@ def write_mp4(
             writer.close()
         part.unlink(missing_ok=True)
     return path
+
+
+def _shown(plane: Num[np.ndarray, "y x"], low: float, high: float) -> UInt8[np.ndarray, "y x"]:
+    unit = np.clip((plane.astype(np.float32) - low) / (high - low), 0, 1)
+    return np.rint(255 * np.nan_to_num(unit)).astype(np.uint8)
+
+
+def _check_whole(path: Path, part: Path, frames: int) -> None:
+    """The encoder is another process, and says nothing of a disk that filled up."""
+    try:
+        held = count_frames(part)
+    except ReadError as error:
+        raise WriteError(f"{path}: could not be encoded; free some space or choose another folder") from error
+    if held != frames:
+        raise WriteError(f"{path}: holds {held} of {frames} frames; free some space or choose another folder")

@@ -93,7 +93,7 @@ def open_video(path: Path) -> Stack:
         raise ReadError(f"{path}: cannot be read as a movie; copy it again") from error
     x, y = about["size"]
     check_fits(path, (y, x * BLOCK * BLOCKS_KEPT), np.dtype("u1"))
-    frames = _count(path)
+    frames = count_frames(path)
     first = np.frombuffer(_decode(path, ["-frames:v", "1", "-pix_fmt", "rgb24"]), np.uint8)
     if frames < 1 or first.size != y * x * 3:
         raise ReadError(f"{path}: has no frame that can be decoded; copy it again")
@@ -114,8 +114,12 @@ def open_video(path: Path) -> Stack:
     )
 
 
-def _count(path: Path) -> int:
-    """Frames that can be decoded; what the file announces may be wrong."""
+def count_frames(path: Path) -> int:
+    """Frames that can be decoded; what the file announces may be wrong.
+
+    Raises:
+        ReadError: none can.
+    """
     data = _run(path, ["-pix_fmt", "gray", "-vf", "scale=2:2", "-f", "rawvideo", "-"])
     return len(data) // 4
 

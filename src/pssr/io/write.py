@@ -1,46 +1,51 @@
-"""OME-TIFF, written plane by plane under `.part` and renamed when complete."""
+"""Write a stack plane by plane, in any order: complete under its name, or not there."""
 
 import errno
 import math
-import os
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import tifffile
 from jaxtyping import Num
 
-from pssr.errors import ShapeError, WriteError
-from pssr.io.stack import AXES, Stack
-
-NAMESPACE = "https://pypi.org/project/pssr-toolkit"  # of the provenance inside the file
-OME_DTYPES = ("uint8", "uint16", "uint32", "int8", "int16", "int32", "float32", "float64")
-CLASSIC_BYTES = 4_000_000_000  # above, 32-bit offsets do not reach: BigTIFF
+from pssr.errors import ConfigError, ShapeError, WriteError
+from pssr.io.content import Content
+from pssr.io.journal import Journal
+from pssr.io.replace import check_place, remove, replace_with
+from pssr.io.sinks import FORMATS, Sink, chosen_format, make_sink
+from pssr.io.stack import AXES, Place, Stack
 
 
 class StackWriter:
-    """Takes planes in any order and leaves one complete OME-TIFF, or nothing.
+    """Takes planes in any order and leaves one complete file, or nothing.
 
-    The file has its full size from the start, so that planes need no order and memory no room. It lies under
-    `<name>.part` until every plane is there; leaving the `with` block by an error removes it.
+    Until every plane is there, the file lies under `<name>.part`, and beside it a journal of the planes that are
+    complete. Leaving the `with` block by an error removes both, unless the writer may be resumed.
 
     Args:
-        path: the file to write.
-        sizes: of T, C, Z, Y and X.
+        path: the file to write, or the folder for OME-Zarr and PNG.
+        like: a stack from which everything that is not given below is taken: pixels become `scale` times finer.
+        scale: how many times more pixels along X and Y than `like` has.
+        sizes: of T, C, Z, Y and X; with `like` those that differ, before X and Y are multiplied.
         dtype: of the planes.
         channels: one name for each.
+        colours: #RRGGBB of each channel, None where unknown.
         spacing_um: distance of pixels along X and Y, of planes along Z; unknown ones absent.
         interval_s: between frames; None where unknown.
-        provenance: which model, settings and version made the file; stored as a map annotation.
+        provenance: which model, settings and version made the file; stored where the format has a place for it.
+        format: "ome-tiff", "imagej", "ome-zarr", "mp4" or "png"; None goes by the ending of the name.
+        compression: "none", "deflate" or "zstd", for OME-TIFF and OME-Zarr; None is none for OME-TIFF, zstd for Zarr.
         overwrite: whether an existing file may be replaced.
+        resume: whether an unfinished file with the same content is continued, and kept when this process fails too;
+            `done` says which planes are complete.
 
     Raises:
-        WriteError: the file exists, is a link, its folder is missing, the disk has too little room, or OME-TIFF has
-            no such dtype. All of this is known before the first plane.
+        WriteError: the file exists, is a link, its folder is missing, the disk has too little room, the format has no
+            such dtype, or another process is writing it. All of this is known before the first plane.
+        ConfigError: no such format or compression.
 
     Example:
         >>> with StackWriter("a.ome.tif", sizes={"T": 2, "C": 1, "Z": 1, "Y": 4, "X": 4},
@@ -53,67 +58,38 @@ class StackWriter:
         self,
         path: str | Path,
         *,
-        sizes: Mapping[str, int],
-        dtype: Any,
-        channels: Sequence[str],
+        like: Stack | None = None,
+        scale: int = 1,
+        sizes: Mapping[str, int] | None = None,
+        dtype: Any = None,
+        channels: Sequence[str] | None = None,
+        colours: Sequence[str | None] | None = None,
         spacing_um: Mapping[str, float] | None = None,
         interval_s: float | None = None,
         provenance: Mapping[str, Any] | None = None,
+        format: str | None = None,
+        compression: str | None = None,
         overwrite: bool = False,
+        resume: bool = False,
     ) -> None:
         self.path = Path(path)
-        self.sizes = {axis: sizes[axis] for axis in AXES}
-        self.dtype = np.dtype(dtype).newbyteorder("=")
-        self.done: set[tuple[int, int, int]] = set()
+        self.format = chosen_format(self.path, format)
+        given = {
+            "sizes": sizes, "dtype": dtype, "channels": channels, "colours": colours, "spacing_um": spacing_um,
+            "interval_s": interval_s, "provenance": provenance,
+        }  # fmt: skip
+        self.content = _content(self.path, like, scale, {k: v for k, v in given.items() if v is not None})
+        self.done: set[Place] = set()
         self._part = self.path.with_name(self.path.name + ".part")
-        self._file: BinaryIO | None = None
-        self._metadata = _metadata(channels, spacing_um or {}, interval_s, provenance or {})
-        if len(channels) != self.sizes["C"] or min(self.sizes.values()) < 1:
-            raise ShapeError(f"{self.path}: {list(channels)} do not name the channels of {self.sizes}")
-        self._refuse(overwrite)
+        self._resume, self._journal = resume, None
+        self._overwrite = overwrite
+        self._open = False
+        check_place(self.path, FORMATS[self.format].folder, overwrite, like.path if like else None)
+        self._sink = make_sink(self.format, self._part, self.content, compression)
+        self._check_space()
 
-    @classmethod
-    def like(
-        cls,
-        path: str | Path,
-        stack: Stack,
-        *,
-        scale: int = 1,
-        sizes: Mapping[str, int] | None = None,
-        channels: Sequence[str] | None = None,
-        dtype: Any = None,
-        provenance: Mapping[str, Any] | None = None,
-        overwrite: bool = False,
-    ) -> "StackWriter":
-        """A writer for a stack restored from another: everything is kept, pixels become `scale` times finer.
-
-        Args:
-            path: the file to write.
-            stack: what it is made from.
-            scale: how many times more pixels along X and Y.
-            sizes: those that differ, before X and Y are multiplied.
-            channels: those kept; None keeps all.
-            dtype: None keeps the stack's.
-            provenance: as for the class.
-            overwrite: as for the class; the stack's own file is never replaced.
-
-        Raises:
-            WriteError: as for the class.
-        """
-        target = Path(path)
-        if target.exists() and target.samefile(stack.path):
-            raise WriteError(f"{target}: is the file to read from; choose another name")
-        full = {**stack.sizes, **(sizes or {})}
-        return cls(
-            target,
-            sizes={**full, "Y": full["Y"] * scale, "X": full["X"] * scale},
-            dtype=dtype or stack.dtype,
-            channels=channels or stack.channels,
-            spacing_um={a: um / scale if a in "YX" else um for a, um in stack.spacing_um.items()},
-            interval_s=stack.interval_s,
-            provenance=provenance,
-            overwrite=overwrite,
-        )
+    _journal: Journal | None
+    _sink: Sink
 
     def write(self, plane: Num[np.ndarray, "y x"], *, T: int = 0, C: int = 0, Z: int = 0) -> None:
         """Write one plane to its place.
@@ -128,99 +104,81 @@ class StackWriter:
             ShapeError: another shape or dtype, or no such place.
             WriteError: the disk is full, or the writer is not inside its `with` block.
         """
-        if self._file is None:
+        if not self._open or self._journal is None:
             raise WriteError(
                 f"{self.path}: is not open; write planes inside `with StackWriter(...) as writer`"
             )
-        place, shape = (T, C, Z), (self.sizes["Y"], self.sizes["X"])
-        if plane.shape != shape or plane.dtype.newbyteorder("=") != self.dtype:
+        sizes, dtype = self.content.sizes, self.content.dtype
+        if plane.shape != self.content.shape or plane.dtype.newbyteorder("=") != dtype:
             raise ShapeError(
-                f"{self.path}: the plane at T {T} is {plane.shape} {plane.dtype}; give {shape} {self.dtype}"
+                f"{self.path}: the plane at T {T} is {plane.shape} {plane.dtype}; give {self.content.shape} {dtype}"
             )
-        if not all(0 <= k < self.sizes[axis] for axis, k in zip("TCZ", place, strict=True)):
-            raise ShapeError(f"{self.path}: has no place T {T} C {C} Z {Z}; its sizes are {self.sizes}")
-        number = (T * self.sizes["C"] + C) * self.sizes["Z"] + Z
-        little = np.ascontiguousarray(plane, dtype=self.dtype.newbyteorder("<"))
+        place = (T, C, Z)
+        if not all(0 <= k < sizes[axis] for axis, k in zip("TCZ", place, strict=True)):
+            raise ShapeError(f"{self.path}: has no place T {T} C {C} Z {Z}; its sizes are {sizes}")
         try:
-            self._file.seek(self._offset + number * little.nbytes)
-            self._file.write(little.tobytes())
+            self._journal.add(place, self._sink.put(place, np.asarray(plane, dtype=dtype)))
         except OSError as error:
             raise self._failed(error) from error
         self.done.add(place)
 
     def __enter__(self) -> "StackWriter":
         try:
-            with tifffile.TiffWriter(
-                self._part, bigtiff=self._bytes > CLASSIC_BYTES, byteorder="<", ome=True
-            ) as tif:
-                place = tif.write(
-                    shape=tuple(self.sizes.values()),
-                    dtype=self.dtype,
-                    photometric="minisblack",
-                    software=f"pssr-toolkit {version('pssr-toolkit')}",
-                    metadata=self._metadata,
-                    returnoffset=True,
-                )
-            if place is None:
-                raise WriteError(
-                    f"{self.path}: its planes do not lie one behind the other; report this, with the sizes"
-                )
-            self._offset = place[0]
-            self._file = self._part.open("r+b")
+            fingerprint = f"{self.format} {self.content.fingerprint()}"
+            self._journal = Journal(self._part.with_name(self._part.name + ".log"), fingerprint)
+            before = self._journal.read() if self._resume and self._part.exists() else {}
+            if before:
+                self._sink.reopen()
+                before = {place: k for place, k in before.items() if self._sink.checksum(place) == k}
+            else:
+                remove(self._part, *self._sink.scratch)
+                self._sink.begin()
+            self._journal.begin(before)
+            self.done = set(before)
         except OSError as error:
-            self._part.unlink(missing_ok=True)
+            self._leave(keep=False)
             raise self._failed(error) from error
+        self._open = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        file, self._file = self._file, None
+        self._open = False
+        finished = False
         try:
-            if file is not None:
-                with file:
-                    file.flush()
-                    os.fsync(file.fileno())
             if kind is None:
                 self._check_complete()
-                self._part.replace(self.path)
+                self._sink.finish()
+                self._sink.close()
+                replace_with(self.path, self._part, self._overwrite)
+                finished = True
         except OSError as failure:
             raise self._failed(failure) from failure
         finally:
-            self._part.unlink(missing_ok=True)
+            self._leave(keep=self._resume and not finished)
 
-    @property
-    def _bytes(self) -> int:
-        return int(self.dtype.itemsize * math.prod(self.sizes.values()))
+    def _leave(self, *, keep: bool) -> None:
+        self._sink.close()
+        if not keep and self._journal is not None:
+            remove(self._part, *self._sink.scratch)
+        if self._journal is not None:
+            self._journal.close(remove=not keep)
+            self._journal = None
 
     def _check_complete(self) -> None:
-        planes = self.sizes["T"] * self.sizes["C"] * self.sizes["Z"]
-        if len(self.done) != planes:
-            raise WriteError(
-                f"{self.path}: {planes - len(self.done)} of {planes} planes were not written; nothing is kept"
-            )
+        left = self.content.planes - len(self.done)
+        if left:
+            kept = "what was written is kept for another try" if self._resume else "nothing is kept"
+            raise WriteError(f"{self.path}: {left} of {self.content.planes} planes were not written; {kept}")
 
-    def _refuse(self, overwrite: bool) -> None:
-        """Everything that would spoil the end of the work is said before its beginning."""
-        folder = self.path.parent
-        if not folder.is_dir():
-            raise WriteError(f"{self.path}: its folder does not exist; make {folder} first")
-        if self.path.is_symlink() or (self.path.exists() and not self.path.is_file()):
-            raise WriteError(f"{self.path}: is a link or not a file; choose another name")
-        if self.path.exists() and not overwrite:
+    def _check_space(self) -> None:
+        """A file whose size is known must fit; how small compression makes it is not known."""
+        free = shutil.disk_usage(self.path.parent).free
+        there = self._part.stat().st_blocks * 512 if self._resume and self._part.is_file() else 0
+        if self._sink.bytes > free + there:
             raise WriteError(
-                f"{self.path}: exists already; choose another name, or say that it may be overwritten"
-            )
-        if not os.access(folder, os.W_OK):
-            raise WriteError(f"{self.path}: its folder cannot be written to; choose another one")
-        if self.dtype.name not in OME_DTYPES:
-            raise WriteError(
-                f"{self.path}: OME-TIFF has no {self.dtype}; convert the stack to one of {OME_DTYPES}"
-            )
-        free = shutil.disk_usage(folder).free
-        if free < self._bytes:
-            raise WriteError(
-                f"{self.path}: needs {self._bytes / 1e9:.1f} GB and the disk has {free / 1e9:.1f} GB left; "
+                f"{self.path}: needs {_size(self._sink.bytes)} and the disk has {_size(free)} left; "
                 "free some space or choose another folder"
             )
 
@@ -228,24 +186,42 @@ class StackWriter:
         if isinstance(error, WriteError):
             return error
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
-        return WriteError(f"{self.path}: cannot be written ({why}); free some space or choose another folder")
+        try:
+            free = _size(shutil.disk_usage(self.path.parent).free)
+        except OSError:
+            free = "an unknown number"
+        return WriteError(
+            f"{self.path}: cannot be written ({why}): up to {_size(self.content.bytes)} are needed and {free} are "
+            "free; free some space or choose another folder"
+        )
 
 
-def _metadata(
-    channels: Sequence[str],
-    spacing_um: Mapping[str, float],
-    interval_s: float | None,
-    provenance: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What the file says about itself, in the words of OME as tifffile takes them."""
-    known: dict[str, Any] = {"axes": "TCZYX", "Channel": {"Name": list(channels)}}
-    for axis, um in spacing_um.items():
-        known |= {f"PhysicalSize{axis}": um, f"PhysicalSize{axis}Unit": "µm"}
-    if interval_s is not None:
-        known |= {"TimeIncrement": interval_s, "TimeIncrementUnit": "s"}
-    if provenance:
-        known["MapAnnotation"] = {
-            "Namespace": NAMESPACE,
-            **{key: str(value) for key, value in provenance.items()},
-        }
-    return known
+def _content(path: Path, like: Stack | None, scale: int, given: Mapping[str, Any]) -> Content:
+    """What is written: as given, the rest like the stack."""
+    words: dict[str, Any] = dict(given)
+    if like is not None:
+        full = {**like.sizes, **words.pop("sizes", {})}
+        words["sizes"] = {**full, "Y": full["Y"] * scale, "X": full["X"] * scale}
+        spacing = {a: um / scale if a in "YX" else um for a, um in like.spacing_um.items()}
+        if "channels" not in words:
+            words = {"channels": like.channels, "colours": like.colours, **words}
+        elif "colours" not in words:
+            known = dict(zip(like.channels, like.colours, strict=False))
+            words["colours"] = [known.get(name) for name in words["channels"]]
+        words = {"dtype": like.dtype, "spacing_um": spacing, "interval_s": like.interval_s, **words}
+    absent = [name for name in ("sizes", "dtype", "channels") if name not in words]
+    if absent:
+        raise ConfigError(f"{path}: {', '.join(absent)} must be given, or a stack to be like")
+    sizes = {axis: words["sizes"][axis] for axis in AXES}
+    channels = tuple(words["channels"])
+    if len(channels) != sizes["C"] or min(sizes.values()) < 1:
+        raise ShapeError(f"{path}: {list(channels)} do not name the channels of {sizes}")
+    colours = (*(words.get("colours") or ()), *[None] * len(channels))[: len(channels)]
+    words |= {"sizes": sizes, "channels": channels, "colours": colours}
+    return Content(**{**words, "dtype": np.dtype(words["dtype"]).newbyteorder("=")})
+
+
+def _size(count: float) -> str:
+    """Such as 1.5 GB."""
+    power = min(int(math.log10(max(count, 1)) // 3), 4)
+    return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"

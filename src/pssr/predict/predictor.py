@@ -135,11 +135,11 @@ class Predictor:
         return np.stack(list(self.frames(movie, intensity=intensity)))
 
     def predict_file(self, source: str | Path, target: str | Path, **choices: Any) -> Path:
-        """Restore a file to OME-TIFF.
+        """Restore a file to a file.
 
         Args:
-            source: CZI or TIFF.
-            target: the OME-TIFF to write.
+            source: whatever `open_stack` reads.
+            target: the file to write: OME-TIFF, OME-Zarr or MP4 by its ending, or as `format` says.
             choices: as for `steps`.
 
         Returns:
@@ -157,6 +157,8 @@ class Predictor:
         *,
         channel: str | int | None = None,
         overwrite: bool = False,
+        format: str | None = None,
+        compression: str | None = None,
         **choices: Unpack[Choices],
     ) -> Closable[tuple[int, int], None, None]:
         """Restore a file plane by plane; memory does not grow with its length.
@@ -164,10 +166,12 @@ class Predictor:
         Every z plane of a movie, and every time point of a z-stack, is restored.
 
         Args:
-            source: CZI, TIFF, PNG or JPEG, or with `series` a folder of them.
-            target: the OME-TIFF to write; it appears under this name when complete.
+            source: whatever `open_stack` reads.
+            target: the file to write; it appears under this name when complete.
             channel: name or number, or `all` for each; needed where there are several.
             overwrite: whether an existing target may be replaced.
+            format: of the target, as for `StackWriter`; None goes by the ending of its name.
+            compression: of the target, as for `StackWriter`.
             choices: `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
 
         Yields:
@@ -191,13 +195,15 @@ class Predictor:
         if choices.get("series") and Path(target).parent.resolve() == stack.path.resolve():
             raise WriteError(f"{target}: lies in the folder to read from; choose another one")
         scales = [matched(_spread(stack, c), self.model.reference) for c in channels]
-        writer = StackWriter.like(
+        writer = StackWriter(
             target,
-            stack,
+            like=stack,
             scale=config.scale,
             sizes={"C": len(channels), axis: kept},
             channels=[stack.channels[c] for c in channels],
             provenance=self.provenance(stack, scales),
+            format=format,
+            compression=compression,
             overwrite=overwrite,
         )
         with writer:

@@ -1,0 +1,95 @@
+"""Which planes of an unfinished file are complete: a line for each, beside the file.
+
+The lines survive a killed process. After a power failure they may run ahead of the planes, so each holds a checksum
+of what was stored, and a plane that does not fit its line is written again.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import IO
+
+from pssr.errors import WriteError
+from pssr.io.stack import Place
+
+# On Windows a file that another process is writing cannot be replaced anyway.
+if sys.platform != "win32":
+    import fcntl
+
+
+class Journal:
+    """Lines about one unfinished file, held by one process at a time.
+
+    Args:
+        path: of the lines.
+        fingerprint: of what is being written; lines about something else are thrown away.
+
+    Raises:
+        WriteError: another process is writing the same file.
+    """
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self.path, self.fingerprint = path, fingerprint
+        self._file = _locked(path)
+
+    def read(self) -> dict[Place, int]:
+        """Checksums of the planes that are said to be complete; empty where the lines are about something else."""
+        self._file.seek(0)
+        found: dict[Place, int] = {}
+        for number, line in enumerate(self._file.read().decode(errors="replace").splitlines()):
+            try:
+                words = json.loads(line)
+                if number == 0 and words != {"fingerprint": self.fingerprint}:
+                    return {}
+                if number > 0:
+                    t, c, z, checksum = words
+                    found[t, c, z] = checksum
+            except (ValueError, TypeError):
+                # The process ended within this line.
+                break
+        return found
+
+    def begin(self, done: dict[Place, int]) -> None:
+        """Begin anew with the planes that are complete."""
+        self._file.seek(0)
+        self._file.truncate()
+        self._write({"fingerprint": self.fingerprint})
+        for place, checksum in done.items():
+            self.add(place, checksum)
+
+    def add(self, place: Place, checksum: int) -> None:
+        """One more plane is complete."""
+        self._write([*place, checksum])
+
+    def close(self, *, remove: bool) -> None:
+        """Let other processes write the file."""
+        if remove:
+            self.path.unlink(missing_ok=True)
+        self._file.close()
+
+    def _write(self, words: object) -> None:
+        self._file.write(json.dumps(words).encode() + b"\n")
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """The file, open for this process alone."""
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        if sys.platform == "win32":
+            return file
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever held it may have removed it in between: then there is a new one to hold.
+            if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                return file
+        except BlockingIOError as error:
+            file.close()
+            raise WriteError(
+                f"{path.name.removesuffix('.part.log')}: is being written by another process; wait for it, or choose "
+                "another name"
+            ) from error
+        except OSError:
+            # Some network file systems have no locks.
+            return file
+        file.close()

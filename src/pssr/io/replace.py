@@ -1,0 +1,87 @@
+"""Put a finished file or folder under its name; what may not be replaced is refused before the work."""
+
+import os
+import shutil
+from pathlib import Path
+
+from pssr.errors import WriteError
+from pssr.io.zarr_check import is_zarr
+
+
+def check_place(path: Path, folder: bool, overwrite: bool, source: Path | None) -> None:
+    """Refuse a name under which nothing can or may be written.
+
+    Args:
+        path: the name.
+        folder: whether a folder is to be written there.
+        overwrite: whether one of the same kind may be replaced.
+        source: what is being read; it is never replaced.
+
+    Raises:
+        WriteError: says why.
+    """
+    parent = path.parent
+    if source is not None and path.exists() and source.exists() and path.samefile(source):
+        raise WriteError(f"{path}: is the file to read from; choose another name")
+    if not parent.is_dir():
+        raise WriteError(f"{path}: its folder does not exist; make {parent} first")
+    if path.is_symlink():
+        raise WriteError(f"{path}: is a link or not a file; choose another name")
+    if path.exists():
+        if path.is_dir() != folder or not (path.is_file() or path.is_dir()):
+            raise WriteError(
+                f"{path}: is a link or not a {'folder' if folder else 'file'}; choose another name"
+            )
+        if not overwrite:
+            raise WriteError(
+                f"{path}: exists already; choose another name, or say that it may be overwritten"
+            )
+        if folder and not _replaceable(path):
+            raise WriteError(f"{path}: holds other things than a stack; choose another name")
+    if not os.access(parent, os.W_OK):
+        raise WriteError(f"{path}: its folder cannot be written to; choose another one")
+
+
+def _replaceable(path: Path) -> bool:
+    """Whether a folder is a stack and nothing else, so that replacing it loses nothing else."""
+    return is_zarr(path) or all(inside.suffix == ".png" and inside.is_file() for inside in path.iterdir())
+
+
+def replace_with(path: Path, part: Path, overwrite: bool) -> None:
+    """Rename what is finished; what was there is gone only when the new one is in its place.
+
+    Args:
+        path: the name.
+        part: what is finished.
+        overwrite: whether something there may be replaced.
+
+    Raises:
+        WriteError: something appeared there meanwhile.
+        OSError: it cannot be renamed.
+    """
+    if path.exists() and not overwrite:
+        raise WriteError(f"{path}: appeared while it was being written; choose another name")
+    if part.is_file():
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        return
+    before = path.with_name(path.name + ".before")
+    if path.exists():
+        path.rename(before)
+    try:
+        part.rename(path)
+    except OSError:
+        if before.exists():
+            before.rename(path)
+        raise
+    remove(before)
+
+
+def remove(*paths: Path) -> None:
+    """Remove files and folders that are there."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,153 @@
+"""OME-Zarr 0.5: a folder in which no chunk belongs to two planes.
+
+Format: OME-NGFF 0.5 (https://ngff.openmicroscopy.org/0.5), on Zarr version 3.
+"""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from pssr.io.content import Content
+from pssr.io.stack import AXES, Place
+
+CHUNK_PX, COARSEST_PX = 1024, 256
+UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
+KINDS = {"t": "time", "c": "channel"}
+CODECS: dict[str, list[dict[str, Any]]] = {
+    "none": [],
+    "zstd": [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}],
+    "deflate": [{"name": "gzip", "configuration": {"level": 6}}],
+}
+
+
+class ZarrSink:
+    """Planes as chunks, each at several resolutions.
+
+    Args:
+        part: the folder.
+        content: what it holds.
+        compression: "none", "zstd" or "deflate".
+    """
+
+    def __init__(self, part: Path, content: Content, *, compression: str) -> None:
+        self.part, self.content, self.compression = part, content, compression
+        self.bytes = content.bytes if compression == "none" else 0
+        self.scratch: tuple[Path, ...] = ()
+        self._shapes = _pyramid(content.shape)
+        self._range = [(np.inf, -np.inf)] * content.sizes["C"]
+
+    def begin(self) -> None:
+        """Make the group and an array for each resolution."""
+        zarr.create_group(store=self.part, zarr_format=3)
+        for level, (y, x) in enumerate(self._shapes):
+            t, c, z = (self.content.sizes[axis] for axis in "TCZ")
+            zarr.create_array(
+                store=self.part,
+                name=str(level),
+                shape=(t, c, z, y, x),
+                chunks=(1, 1, 1, min(y, CHUNK_PX), min(x, CHUNK_PX)),
+                dtype=self.content.dtype,
+                compressors=CODECS[self.compression] or None,
+                dimension_names=[axis.lower() for axis in AXES],
+                zarr_format=3,
+                # A chunk of zeros is written too: one that is absent was never reached.
+                config={"write_empty_chunks": True},
+            )
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Open what was begun."""
+        group: Any = zarr.open_group(store=self.part, mode="r+", zarr_format=3)
+        config = {"write_empty_chunks": True}
+        self._levels: list[Any] = [
+            group[str(level)].with_config(config) for level in range(len(self._shapes))
+        ]
+
+    def put(self, place: Place, plane: np.ndarray) -> int:
+        """Write a plane and its coarser copies; the checksum of the plane."""
+        self._see(place, plane)
+        coarse = plane
+        for level, array in enumerate(self._levels):
+            coarse = _halved(coarse) if level else plane
+            array[place] = coarse
+        return zlib.crc32(np.ascontiguousarray(plane).tobytes())
+
+    def checksum(self, place: Place) -> int:
+        """Of what is stored there, if all of its copies are."""
+        try:
+            plane, copies = self._levels[0][place], [array[place] for array in self._levels[1:]]
+        except (OSError, ValueError, RuntimeError, zlib.error):
+            return -1
+        coarse = plane
+        for copy in copies:
+            coarse = _halved(coarse)
+            if not np.array_equal(copy, coarse, equal_nan=self.content.dtype.kind == "f"):
+                return -1
+        self._see(place, plane)
+        return zlib.crc32(np.ascontiguousarray(plane).tobytes())
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def finish(self) -> None:
+        """Write what the file says about itself."""
+        group = zarr.open_group(store=self.part, mode="r+", zarr_format=3)
+        group.attrs.put(
+            {
+                "ome": {"version": "0.5", "multiscales": [self._multiscale()], "omero": self._omero()},
+                "pssr": self.content.provenance_text(),
+            }
+        )
+
+    def _see(self, place: Place, plane: np.ndarray) -> None:
+        low, high = self._range[place[1]]
+        self._range[place[1]] = min(low, float(plane.min())), max(high, float(plane.max()))
+
+    def _multiscale(self) -> dict[str, Any]:
+        known = {
+            **self.content.spacing_um,
+            **({"T": self.content.interval_s} if self.content.interval_s else {}),
+        }
+        axes = []
+        for axis in map(str.lower, AXES):
+            unit = {"unit": UNITS[axis]} if axis.upper() in known else {}
+            axes.append({"name": axis, "type": KINDS.get(axis, "space"), **unit})
+        datasets = []
+        for level in range(len(self._shapes)):
+            times = [2**level if axis in "YX" else 1 for axis in AXES]
+            scale = [known.get(axis, 1.0) * n for axis, n in zip(AXES, times, strict=True)]
+            # The centre of a coarse pixel lies between those of the fine ones that it is the mean of.
+            shift = [known.get(axis, 1.0) * (n - 1) / 2 for axis, n in zip(AXES, times, strict=True)]
+            steps = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
+            datasets.append({"path": str(level), "coordinateTransformations": steps})
+        return {"name": "restored", "axes": axes, "datasets": datasets, "type": "local mean"}
+
+    def _omero(self) -> dict[str, Any]:
+        channels = []
+        for name, colour, (low, high) in zip(
+            self.content.channels, self.content.colours, self._range, strict=True
+        ):
+            window = {"min": low, "max": high, "start": low, "end": high}
+            shown = {"label": name, "color": (colour or "#FFFFFF")[1:], "active": True, "window": window}
+            channels.append(shown)
+        return {"channels": channels}
+
+
+def _pyramid(shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Each half as fine as the one before, until a plane fits a screen."""
+    shapes = [shape]
+    while max(shapes[-1]) > COARSEST_PX and min(shapes[-1]) > 1:
+        y, x = shapes[-1]
+        shapes.append((y // 2, x // 2))
+    return shapes
+
+
+def _halved(plane: np.ndarray) -> np.ndarray:
+    """The mean of each two by two pixels; an odd last row or column is left out."""
+    y, x = (side // 2 for side in plane.shape)
+    mean = plane[: 2 * y, : 2 * x].reshape(y, 2, x, 2).mean((1, 3), dtype=np.float64)
+    coarse: np.ndarray = (np.rint(mean) if plane.dtype.kind in "ui" else mean).astype(plane.dtype)
+    return coarse
