@@ -1,9 +1,21 @@
-"""Small files that are either complete or not there."""
+"""Writes that are either complete or an error."""
 
+import io
 import os
 from pathlib import Path
 
 from pssr.errors import WriteError
+
+
+def write_all(file: io.FileIO, data: bytes) -> None:
+    """Write bytes to a file without a buffer: what cannot be written is an error here and not at some later flush.
+
+    Raises:
+        OSError: the disk is full, or the like.
+    """
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -4,13 +4,14 @@ The lines survive a killed process. After a power failure they may run ahead of 
 of what was stored, and a plane that does not fit its line is written again.
 """
 
+import io
 import json
 import os
 import sys
 from pathlib import Path
-from typing import IO
 
 from pssr.errors import WriteError
+from pssr.io.atomic import write_all
 from pssr.io.stack import Place
 
 # On Windows a file that another process is writing cannot be replaced anyway.
@@ -69,13 +70,13 @@ class Journal:
         self._file.close()
 
     def _write(self, words: object) -> None:
-        self._file.write(json.dumps(words).encode() + b"\n")
+        write_all(self._file, json.dumps(words).encode() + b"\n")
 
 
-def _locked(path: Path) -> IO[bytes]:
+def _locked(path: Path) -> io.FileIO:
     """The file, open for this process alone."""
     while True:
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=0)
+        file = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
         if sys.platform == "win32":
             return file
         try:

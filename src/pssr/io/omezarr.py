@@ -164,19 +164,20 @@ def _images(store: Store) -> list[tuple[str, str, dict[str, Any]]]:
     if top is None:
         raise ReadError(f"{store.path}: is Zarr without OME metadata; export it as OME-Zarr")
     about = _ome(top)
-    if "multiscales" in about:
-        return _multiscales("", about)
-    groups = [str(k) for k in itertools.takewhile(lambda k: attributes(store, str(k)), itertools.count())]
-    if "plate" in about:
-        wells = [inside(store.path, str(well["path"])) for well in about["plate"].get("wells", [])]
-        inner = [(w, _ome(attributes(store, w) or {}).get("well", {}).get("images", [])) for w in wells]
-        groups = [
-            f"{well}/{inside(store.path, str(image['path']))}" for well, images in inner for image in images
-        ]
+    groups = [""] if "multiscales" in about else _series(store, about)
     found = [image for group in groups for image in _multiscales(group, _ome(attributes(store, group) or {}))]
     if not found:
         raise ReadError(f"{store.path}: is Zarr without OME images; export it as OME-Zarr")
     return found
+
+
+def _series(store: Store, about: dict[str, Any]) -> list[str]:
+    """Groups of the images in a plate, or in a collection that counts them from 0."""
+    if "plate" not in about:
+        return [str(k) for k in itertools.takewhile(lambda k: attributes(store, str(k)), itertools.count())]
+    wells = [inside(store.path, str(well["path"])) for well in about["plate"].get("wells", [])]
+    fields = [(w, _ome(attributes(store, w) or {}).get("well", {}).get("images", [])) for w in wells]
+    return [f"{w}/{inside(store.path, str(image['path']))}" for w, images in fields for image in images]
 
 
 def _ome(found: Mapping[str, Any]) -> dict[str, Any]:

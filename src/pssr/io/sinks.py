@@ -124,8 +124,13 @@ def make_sink(name: str, part: Path, content: Content, compression: str | None) 
         )
     if name == "mp4" and (content.sizes["C"] > 1 or min(content.sizes["T"], content.sizes["Z"]) > 1):
         raise WriteError(f"{target}: MP4 shows one channel along T or Z; choose one, or another format")
-    if name == "mp4" and min(content.shape) < 2:
-        raise WriteError(f"{target}: MP4 needs planes of at least 2 x 2 px; choose another format")
+    # H.264 halves colours, and tifffile takes a single column for samples of a pixel.
+    narrowest = {"mp4": (2, 2), "imagej": (1, 2)}.get(name, (1, 1))
+    if any(side < least for side, least in zip(content.shape, narrowest, strict=True)):
+        y, x = narrowest
+        raise WriteError(
+            f"{target}: {format.name} needs planes of at least {y} x {x} px; choose another format"
+        )
     return SINKS[name](part, content, how)
 
 

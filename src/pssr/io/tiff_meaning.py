@@ -119,6 +119,9 @@ def of_imagej(
 def _labels(said: Mapping[str, Any], channels: int) -> tuple[str | None, ...]:
     """Names of channels from the labels of planes, where these name nothing else: they repeat with the channels."""
     labels = said.get("Labels")
+    if isinstance(labels, str) and "pssr-toolkit" in str(said.get("Info")):
+        # Of other programs, the label of a single plane is often the name of its file.
+        labels = [labels]
     if not isinstance(labels, list) or len(set(labels[:channels])) < channels or "" in labels[:channels]:
         return ()
     repeated = all(label == labels[k % channels] for k, label in enumerate(labels))
@@ -127,7 +130,9 @@ def _labels(said: Mapping[str, Any], channels: int) -> tuple[str | None, ...]:
 
 def _lut_colours(said: Mapping[str, Any]) -> tuple[str | None, ...]:
     """The last colour of each channel's look-up table."""
-    tables = [np.asarray(table) for table in said.get("LUTs", ())]
+    found = said.get("LUTs", ())
+    # tifffile gives a single one without a list around it.
+    tables = [np.asarray(table) for table in ([found] if np.shape(found) == (3, 256) else found)]
     return tuple(
         "#{:02X}{:02X}{:02X}".format(*(int(row[-1]) for row in table)) if table.shape == (3, 256) else None
         for table in tables

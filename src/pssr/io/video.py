@@ -50,7 +50,7 @@ def write_mp4(
     part = path.with_name(path.stem + ".part.mp4")
     writer, sent = None, 0
     try:
-        for sent, plane in enumerate(planes, start=1):
+        for plane in planes:
             h, w = (side // 2 * 2 for side in plane.shape)
             if writer is None:
                 said = ["-metadata", f"comment={comment}"] if comment else []
@@ -59,6 +59,7 @@ def write_mp4(
                     output_params=said,
                 )  # fmt: skip
                 writer.send(None)
+            sent += 1
             writer.send(_shown(plane[:h, :w], low, high).tobytes())
         if writer is None:
             raise WriteError(f"{path}: no frame to write; give at least one")
@@ -78,7 +79,8 @@ def write_mp4(
 
 def _shown(plane: Num[np.ndarray, "y x"], low: float, high: float) -> UInt8[np.ndarray, "y x"]:
     unit = np.clip((plane.astype(np.float32) - low) / (high - low), 0, 1)
-    return np.rint(255 * np.nan_to_num(unit)).astype(np.uint8)
+    shown: np.ndarray = np.rint(255 * np.nan_to_num(unit)).astype(np.uint8)
+    return shown
 
 
 def _check_whole(path: Path, part: Path, frames: int) -> None:

@@ -1,10 +1,12 @@
 """MP4 and AVI through the ffmpeg that imageio-ffmpeg brings, in a process of its own."""
 
+import re
 import subprocess
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,6 @@ LIMIT_S = 600.0
 # A compressed movie is decoded from its beginning: frames are fetched by the block, and a few blocks kept.
 BLOCK, BLOCKS_KEPT = 64, 2
 NEAR_GREY = 2  # counts by which colours of a grey movie may differ after compression
-DEMUXERS = {b"RIFF": "avi"}
 
 
 def is_video(head: bytes) -> bool:
@@ -78,40 +79,51 @@ def open_video(path: Path) -> Stack:
     Raises:
         ReadError: damaged, or the extra `movie` is not installed.
     """
-    # Imported here: an extra.
-    try:
-        import imageio_ffmpeg
-    except ImportError as error:
-        raise ReadError(
-            f"{path}: reading it needs imageio-ffmpeg; pip install 'pssr-toolkit[movie]'"
-        ) from error
-    try:
-        with_metadata = imageio_ffmpeg.read_frames(str(path))
-        about = next(with_metadata)
-        with_metadata.close()
-    except (OSError, RuntimeError, StopIteration, ValueError, KeyError, IndexError) as error:
-        raise ReadError(f"{path}: cannot be read as a movie; copy it again") from error
-    x, y = about["size"]
+    _check_installed(path)
+    codec, fps = _described(path)
+    y, x, first = _first_frame(path)
     check_fits(path, (y, x * BLOCK * BLOCKS_KEPT), np.dtype("u1"))
     frames = count_frames(path)
-    first = np.frombuffer(_decode(path, ["-frames:v", "1", "-pix_fmt", "rgb24"]), np.uint8)
-    if frames < 1 or first.size != y * x * 3:
-        raise ReadError(f"{path}: has no frame that can be decoded; copy it again")
-    colours = int(np.ptp(first.reshape(-1, 3).astype(np.int16), axis=1).max()) > NEAR_GREY
+    colours = int(np.ptp(first.astype(np.int16), axis=1).max()) > NEAR_GREY
     channels = 3 if colours else 1
     return Stack(
         path=path,
-        format="AVI" if path.open("rb").read(4) == b"RIFF" else "MP4",
+        format="AVI" if _demuxer(path) == "avi" else "MP4",
         sizes={"T": frames, "C": channels, "Z": 1, "Y": y, "X": x},
         dtype=np.dtype("u1"),
         channels=tuple(RGB) if colours else ("channel 0",),
         spacing_um={},
         interval_s=None,
         reader=VideoReader((frames, y, x), channels),
-        notes=(f"plays at {about['fps']:g} frames a second; how fast it was taken is not known",),
+        notes=(f"plays at {fps} frames a second; how fast it was taken is not known",),
         colours=tuple(RGB.values()) if colours else (None,),
-        compression=str(about.get("codec", "")) or None,
+        compression=codec,
     )
+
+
+def _check_installed(path: Path) -> None:
+    if not find_spec("imageio_ffmpeg"):
+        raise ReadError(f"{path}: reading it needs imageio-ffmpeg; pip install 'pssr-toolkit[movie]'")
+
+
+def _described(path: Path) -> tuple[str | None, str]:
+    """Codec, and frames a second, as ffmpeg prints them; more than 8 bits are refused, for they would be lost."""
+    said = _ffmpeg(path, []).stderr.decode(errors="replace")
+    stream = next((line for line in said.splitlines() if "Video:" in line), "")
+    codec, fps = re.search(r"Video: (\w+)", stream), re.search(r"([\d.]+) fps", stream)
+    deep = re.search(r"\b(?:gray|yuv|gbr|rgb|bgr|p0|nv)\w*?(9|1[0246]|48|64)(?:le|be)\b", stream)
+    if deep:
+        raise ReadError(f"{path}: has pixels of more than 8 bits ({deep[0]}); export it as TIFF")
+    return (codec[1] if codec else None), (fps[1] if fps else "an unknown number of")
+
+
+def _first_frame(path: Path) -> tuple[int, int, UInt8[np.ndarray, "n 3"]]:
+    """Height, width and colours."""
+    data = _run(path, ["-frames:v", "1", "-c:v", "ppm", "-f", "image2pipe", "-"])
+    head = re.match(rb"P6\s(\d+)\s(\d+)\s255\s", data)
+    if not head:
+        raise ReadError(f"{path}: has no frame that can be decoded; copy it again")
+    return int(head[2]), int(head[1]), np.frombuffer(data[head.end() :], np.uint8).reshape(-1, 3)
 
 
 def count_frames(path: Path) -> int:
@@ -129,21 +141,26 @@ def _decode(path: Path, words: list[str]) -> bytes:
 
 
 def _run(path: Path, words: list[str]) -> bytes:
-    # Imported here: an extra.
-    import imageio_ffmpeg
-
-    # Only this file, as what its content says it is: a list of other files or addresses is not followed.
-    with path.open("rb") as file:
-        demuxer = DEMUXERS.get(file.read(4), "mov")
-    command = [
-        imageio_ffmpeg.get_ffmpeg_exe(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe",
-        "-f", demuxer, "-i", f"file:{path}", "-map", "0:v:0", "-fps_mode", "passthrough", *words,
-    ]  # fmt: skip
-    try:
-        found = subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ReadError(f"{path}: decoding it took more than {LIMIT_S:g} s; it is damaged") from error
+    found = _ffmpeg(path, ["-map", "0:v:0", "-fps_mode", "passthrough", *words], "-v", "error")
     if found.returncode != 0 or found.stderr:
         why = found.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it is damaged"]
         raise ReadError(f"{path}: cannot be decoded ({why[0]}); copy it again")
     return found.stdout
+
+
+def _ffmpeg(path: Path, words: list[str], *how: str) -> "subprocess.CompletedProcess[bytes]":
+    # Imported here: an extra.
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    # Only this file, as what its content says it is: a list of other files or addresses is not followed.
+    source = ["-protocol_whitelist", "file,pipe", "-f", _demuxer(path), "-i", f"file:{path}"]
+    command = [get_ffmpeg_exe(), "-nostdin", "-hide_banner", *how, *source, *words]
+    try:
+        return subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ReadError(f"{path}: decoding it took more than {LIMIT_S:g} s; it is damaged") from error
+
+
+def _demuxer(path: Path) -> str:
+    with path.open("rb") as file:
+        return "avi" if file.read(4) == b"RIFF" else "mov"

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from pssr.io.atomic import write_all
 from pssr.io.content import SOFTWARE, Content
 from pssr.io.stack import Place
 from pssr.io.video import write_mp4
@@ -46,8 +47,9 @@ class PngSink:
 
     def put(self, place: Place, plane: np.ndarray) -> int:
         """Write a plane; the checksum of its file."""
-        metres = self.content.spacing_um
-        per_inch = {"dpi": tuple(25400 / metres[a] for a in "XY")} if {"X", "Y"} <= metres.keys() else {}
+        um = [self.content.spacing_um.get(axis, 0.0) for axis in "XY"]
+        # PNG counts pixels per metre, in 31 bits.
+        per_inch = {"dpi": tuple(25400 / n for n in um)} if min(um) > 1e6 / 2**31 else {}
         Image.fromarray(plane).save(self._file(place), format="PNG", pnginfo=self._info, **per_inch)
         return self.checksum(place)
 
@@ -97,14 +99,13 @@ class Mp4Sink:
 
     def reopen(self) -> None:
         """Go on with planes that wait."""
-        self._file = self._waiting.open("r+b")
+        self._file = self._waiting.open("r+b", buffering=0)
 
     def put(self, place: Place, plane: np.ndarray) -> int:
         """Let a plane wait; its checksum."""
         data = np.ascontiguousarray(plane).tobytes()
         self._file.seek(self.content.number(place) * self.content.plane_bytes)
-        self._file.write(data)
-        self._file.flush()
+        write_all(self._file, data)
         return zlib.crc32(data)
 
     def checksum(self, place: Place) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from pssr.errors import WriteError
+from pssr.io.atomic import write_all
 from pssr.io.content import SOFTWARE, Content
 from pssr.io.stack import Place
 from pssr.io.tiff_check import page_offsets
@@ -50,20 +51,19 @@ class RunSink:
                 f"{self.part}: its planes do not lie one behind the other; report this, with the sizes"
             )
         self._start = place[0]
-        self._file = self.part.open("r+b")
+        self._file = self.part.open("r+b", buffering=0)
 
     def reopen(self) -> None:
         """Go on with a file that was begun."""
         with tifffile.TiffFile(self.part) as tif:
             self._start = tif.pages.first.dataoffsets[0]
-        self._file = self.part.open("r+b")
+        self._file = self.part.open("r+b", buffering=0)
 
     def put(self, place: Place, plane: np.ndarray) -> int:
         """Write a plane to its place; the checksum of what is stored."""
         data = np.ascontiguousarray(plane, dtype=self._stored).tobytes()
         self._file.seek(self._at(place))
-        self._file.write(data)
-        self._file.flush()
+        write_all(self._file, data)
         return zlib.crc32(data)
 
     def checksum(self, place: Place) -> int:
@@ -129,17 +129,16 @@ class CompressedSink:
                 tags = tifffile.TiffPage(tif, number).tags
                 self._tags.append((tags[STRIP_OFFSETS].valueoffset, tags[STRIP_BYTES].valueoffset))
             self._bytes = tif.tiff.offsetsize
-        self._file = self.part.open("r+b")
+        self._file = self.part.open("r+b", buffering=0)
 
     def put(self, place: Place, plane: np.ndarray) -> int:
         """Write a plane behind the others; the checksum of what is stored."""
         data = self._encoded(plane)
         at = self._file.seek(0, 2)
-        self._file.write(data)
+        write_all(self._file, data)
         for where, value in zip(self._tags[self.content.number(place)], (at, len(data)), strict=True):
             self._file.seek(where)
-            self._file.write(value.to_bytes(self._bytes, "little"))
-        self._file.flush()
+            write_all(self._file, value.to_bytes(self._bytes, "little"))
         return zlib.crc32(data)
 
     def checksum(self, place: Place) -> int:
