@@ -7,7 +7,7 @@ from pathlib import Path
 from pssr.errors import WriteError
 
 
-def write_all(file: io.FileIO, data: bytes) -> None:
+def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
     """Write bytes to a file without a buffer: what cannot be written is an error here and not at some later flush.
 
     Raises:

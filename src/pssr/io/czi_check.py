@@ -27,6 +27,7 @@ OTHERS = {8: "colours as floats", 9: "colours with transparency", 10: "complex",
 OTHERS |= {12: "integers of 32 bits", 13: "integers of 64 bits"}
 UNCOMPRESSED, COMPRESSIONS = 0, {0: "none", 1: "JPEG", 2: "LZW", 4: "JPEG XR", 5: "zstd", 6: "zstd"}
 LARGEST_SIDE, LARGEST_INDEX, LARGEST_RATIO, MOST_AXES = 1 << 20, 1 << 24, 2000, 32
+LARGEST_ENTRY = ENTRY.size + MOST_AXES * DIMENSION.size
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,19 @@ def _segment(file: BinaryIO, at: int, end: int, name: bytes) -> int:
     """Check the head of a segment; where its content begins."""
     if not 0 <= at <= end - SEGMENT.size:
         raise _Damage(f"a segment is announced at byte {at} of {end}")
-    found, allocated, used = _unpack(SEGMENT, file, at)
+    file.seek(at)
+    _check_segment(file.read(SEGMENT.size), at, end, name)
+    return at + SEGMENT.size
+
+
+def _check_segment(head: bytes, at: int, end: int, name: bytes) -> int:
+    """Bytes used by the segment at that byte of the file."""
+    found, allocated, used = SEGMENT.unpack_from(head)
     if found.rstrip(b"\0") != name:
         raise _Damage(f"no {name.decode()} segment at byte {at}")
-    start = at + SEGMENT.size
-    if not 0 <= used <= allocated or start + used > end:
+    if not 0 <= used <= allocated or at + SEGMENT.size + used > end:
         raise _Damage(f"the {name.decode()} segment at byte {at} does not fit into the file's {end} bytes")
-    return start
+    return int(used)
 
 
 def _directory(file: BinaryIO, at: int, end: int) -> list[Block]:
@@ -137,16 +144,19 @@ def _directory(file: BinaryIO, at: int, end: int) -> list[Block]:
     (count,) = _unpack(struct.Struct("<i124x"), file, start)
     if not 0 < count <= end // (SEGMENT.size + ENTRY.size):
         raise _Damage(f"its directory announces {count} planes")
+    file.seek(start + 128)
+    # Read at once: entry by entry it would take as long as the pixels of small planes.
+    entries = file.read(min(count * LARGEST_ENTRY, end - start - 128))
     blocks: list[Block] = []
     seen: set[int] = set()
-    at = start + 128
+    inside = 0
     for _ in range(count):
-        entry = _entry(file, at, end)
-        at += entry.bytes
+        entry = _entry(entries, inside, start + 128)
+        stored, inside = entries[inside : inside + entry.bytes], inside + entry.bytes
         if entry.part != 0 or entry.position in seen:
             raise _Damage(f"its directory names the plane at byte {entry.position} twice, or in another file")
         seen.add(entry.position)
-        _check_subblock(file, entry, end)
+        _check_subblock(file, entry, stored, end)
         block = _block(entry)
         if not entry.pyramid and all(d.stored == d.size for d in entry.dimensions):
             blocks.append(block)
@@ -155,11 +165,15 @@ def _directory(file: BinaryIO, at: int, end: int) -> list[Block]:
     return blocks
 
 
-def _entry(file: BinaryIO, at: int, end: int) -> Entry:
-    schema, *fields, count = _unpack(ENTRY, file, at)
-    if schema != b"DV" or not 0 < count <= MOST_AXES or at + ENTRY.size + count * DIMENSION.size > end:
-        raise _Damage(f"the directory entry at byte {at} is not one")
-    found = (_unpack(DIMENSION, file, at + ENTRY.size + k * DIMENSION.size) for k in range(count))
+def _entry(data: bytes, inside: int, start: int) -> Entry:
+    """An entry within bytes that begin at some byte of the file."""
+    if inside + ENTRY.size > len(data):
+        raise _Damage(f"it ends at byte {start + len(data)}, inside a directory entry")
+    schema, *fields, count = ENTRY.unpack_from(data, inside)
+    first, last = inside + ENTRY.size, inside + ENTRY.size + count * DIMENSION.size
+    if schema != b"DV" or not 0 < count <= MOST_AXES or last > len(data):
+        raise _Damage(f"the directory entry at byte {start + inside} is not one")
+    found = DIMENSION.iter_unpack(data[first:last])
     dimensions = (Dimension(name.rstrip(b"\0").decode("ascii", "replace"), *rest) for name, *rest in found)
     pixel_type, position, part, compression, pyramid = fields
     return Entry(pixel_type, position, part, compression, pyramid, tuple(dimensions))
@@ -189,13 +203,20 @@ def _block(entry: Entry) -> Block:
     return Block(entry.pixel_type, (y.size, x.size), (y.start, x.start), place, entry.position, how)
 
 
-def _check_subblock(file: BinaryIO, entry: Entry, end: int) -> None:
+def _check_subblock(file: BinaryIO, entry: Entry, stored: bytes, end: int) -> None:
     """The plane's own head must agree with the directory, and its pixels must lie in the file."""
     at = entry.position
-    start = _segment(file, at, end, b"ZISRAWSUBBLOCK")
-    _, _, used = _unpack(SEGMENT, file, at)
-    metadata, attachment, pixels = _unpack(SUBBLOCK, file, start)
-    own = _entry(file, start + SUBBLOCK.size, end)
+    if not 0 <= at <= end - SEGMENT.size:
+        raise _Damage(f"a segment is announced at byte {at} of {end}")
+    file.seek(at)
+    data = file.read(SEGMENT.size + SUBBLOCK.size + LARGEST_ENTRY)
+    if len(data) < SEGMENT.size + SUBBLOCK.size:
+        raise _Damage(f"it ends at byte {at + len(data)}, inside a structure")
+    used = _check_segment(data, at, end, b"ZISRAWSUBBLOCK")
+    metadata, attachment, pixels = SUBBLOCK.unpack_from(data, SEGMENT.size)
+    inside = SEGMENT.size + SUBBLOCK.size
+    # Mostly the same bytes; pyramids and parts may be numbered otherwise.
+    own = entry if data[inside : inside + len(stored)] == stored else _entry(data, inside, at)
     if own._replace(pyramid=entry.pyramid, part=entry.part) != entry:
         raise _Damage(f"the plane at byte {at} and the directory disagree")
     head = max(256, SUBBLOCK.size + own.bytes)
@@ -203,12 +224,12 @@ def _check_subblock(file: BinaryIO, entry: Entry, end: int) -> None:
         raise _Damage(f"the plane at byte {at} does not fit into its segment")
     if entry.compression not in COMPRESSIONS:
         raise _Damage(f"the plane at byte {at} has the unknown compression {entry.compression}")
-    stored = {d.name: d.stored for d in entry.dimensions}
-    if not (0 < stored["X"] <= LARGEST_SIDE and 0 < stored["Y"] <= LARGEST_SIDE):
-        raise _Damage(f"the plane at byte {at} stores {stored['Y']} x {stored['X']} pixels")
+    y, x = (next((d.stored for d in entry.dimensions if d.name == axis), 0) for axis in "YX")
+    if not (0 < x <= LARGEST_SIDE and 0 < y <= LARGEST_SIDE):
+        raise _Damage(f"the plane at byte {at} stores {y} x {x} pixels")
     grey, colours = DTYPES.get(entry.pixel_type), RGB_DTYPES.get(entry.pixel_type)
     pixel_bytes = grey.itemsize if grey else 3 * colours.itemsize if colours else 1
-    needed = stored["X"] * stored["Y"] * pixel_bytes
+    needed = x * y * pixel_bytes
     if entry.compression == UNCOMPRESSED and pixels < needed:
         raise _Damage(f"the plane at byte {at} has {pixels} bytes of {needed}")
     if pixels * LARGEST_RATIO + 4096 < needed:

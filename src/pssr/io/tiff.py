@@ -14,7 +14,7 @@ from pssr.io.ome import of_ome
 from pssr.io.stack import RGB, Stack, channel_names, names_of_samples
 from pssr.io.tiff_check import Kind, check_page, kind_of, native, page_offsets
 from pssr.io.tiff_meaning import Meaning, of_imagej, of_pages
-from pssr.io.tiff_planes import PageReader, RunReader, page_at, translated
+from pssr.io.tiff_planes import PageReader, RunReader, page_at, pieces_of, stamp_of, translated
 
 # tifffile reports damage by logging and goes on; here every such case is an error of its own.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -35,7 +35,7 @@ def open_tiff(
         ReadError: damaged, incomplete, or not made of planes of one size.
         ChoiceNeeded: several scenes and none chosen, or pages of which the file does not say what they are.
     """
-    offsets = page_offsets(path)
+    stamp, offsets = stamp_of(path), page_offsets(path)
     with translated(path), tifffile.TiffFile(path) as tif:
         pages, skipped = _full_pages(path, tif, offsets)
         meaning, run = _meaning(path, tif, [page for _, page in pages], scene, axes)
@@ -45,8 +45,9 @@ def open_tiff(
         kind = kind_of(every)
         start = every[0].dataoffsets[0]
         inside = tuple(used[k][0] if k in used else 0 for k in range(len(meaning.pages)))
+        pieces = () if meaning.homes or meaning.missing else pieces_of(every)
     count = meaning.count["C"], meaning.count["Z"]
-    reader: PageReader | RunReader = PageReader(inside, count, kind, meaning.homes)
+    reader: PageReader | RunReader = PageReader(inside, count, kind, meaning.homes, pieces, stamp)
     if run:
         reader = RunReader(start, shape, stored.newbyteorder(tif.byteorder), meaning.pages, count)
     skips = [f"{skipped} reduced pages (thumbnails, pyramids) are left out"] if skipped else []

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import tifffile
 
 from pssr.errors import PssrError, ReadError
 from pssr.io.stack import Place, ReadPlane
-from pssr.io.tiff_check import Kind, check_page, native
+from pssr.io.tiff_check import GREY, Kind, check_page, native
+
+Pieces: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,17 @@ class PageReader:
         count: of C and Z among pages.
         kind: how pixels become grey.
         homes: name of the file of each page, "" for the stack's own; empty where all are in that one.
+        pieces: first bytes and lengths of the strips or tiles of each page, where all pages are alike and grey in one
+            file: then only the first page is parsed again.
+        stamp: size and time of change of that file when it was opened.
     """
 
     offsets: tuple[int, ...]
     count: tuple[int, int]
     kind: Kind
     homes: tuple[str, ...] = ()
+    pieces: tuple[Pieces, ...] = ()
+    stamp: tuple[int, int] = (0, 0)
 
     @contextmanager
     def opened(self, path: Path) -> Iterator[ReadPlane]:
@@ -39,6 +47,32 @@ class PageReader:
         Raises:
             ReadError: the file cannot be opened, or a page cannot be decoded.
         """
+        with self._alike(path) if self.pieces else self._one_by_one(path) as read:
+            yield read
+
+    @contextmanager
+    def _alike(self, path: Path) -> Iterator[ReadPlane]:
+        """Pages of a file that were checked when it was opened, and are like the first one."""
+        with translated(path), tifffile.TiffFile(path) as tif:
+            if stamp_of(path) != self.stamp:
+                raise ReadError(f"{path}: has changed since it was opened; open it again")
+            key = page_at(tif, 0, self.offsets[0])
+
+            def read(place: Place) -> np.ndarray:
+                k = (place[0] * self.count[0] + place[1]) * self.count[1] + place[2]
+                starts, lengths = self.pieces[k]
+                with translated(path):
+                    page = tifffile.TiffFrame(
+                        tif, k, keyframe=key, dataoffsets=starts, databytecounts=lengths
+                    )
+                    pixels = page.asarray()
+                return np.ascontiguousarray(pixels, dtype=native(pixels.dtype))
+
+            yield read
+
+    @contextmanager
+    def _one_by_one(self, path: Path) -> Iterator[ReadPlane]:
+        """Pages that are each of a kind, or of several files."""
         with ExitStack() as files:
             held: dict[str, tifffile.TiffFile] = {}
 
@@ -99,6 +133,20 @@ class RunReader:
                 return data.reshape(self.shape).astype(native(self.stored), copy=False)
 
             yield read
+
+
+def pieces_of(pages: list[tifffile.TiffPage]) -> tuple[Pieces, ...]:
+    """Where the pixels of each page are; empty where pages cannot be read like the first one."""
+    alike = len({page.hash for page in pages}) == 1
+    if not alike or int(pages[0].photometric) != GREY or pages[0].samplesperpixel > 1 or pages[0].jpegtables:
+        return ()
+    return tuple((tuple(page.dataoffsets), tuple(page.databytecounts)) for page in pages)
+
+
+def stamp_of(path: Path) -> tuple[int, int]:
+    """Size and time of change."""
+    about = path.stat()
+    return about.st_size, about.st_mtime_ns
 
 
 def page_at(tif: tifffile.TiffFile, number: int, offset: int) -> tifffile.TiffPage:

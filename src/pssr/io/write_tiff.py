@@ -61,7 +61,8 @@ class RunSink:
 
     def put(self, place: Place, plane: np.ndarray) -> int:
         """Write a plane to its place; the checksum of what is stored."""
-        data = np.ascontiguousarray(plane, dtype=self._stored).tobytes()
+        # Its own bytes, without a copy.
+        data = np.ascontiguousarray(plane, dtype=self._stored).reshape(-1).view(np.uint8).data
         self._file.seek(self._at(place))
         write_all(self._file, data)
         return zlib.crc32(data)
@@ -164,7 +165,7 @@ class CompressedSink:
             little = imagecodecs.delta_encode(little, axis=-1)
         if self.compression == "zstd":
             return bytes(imagecodecs.zstd_encode(little.tobytes(), level=ZSTD_LEVEL))
-        return bytes(imagecodecs.zlib_encode(little.tobytes(), level=DEFLATE_LEVEL))
+        return bytes(imagecodecs.deflate_encode(little.tobytes(), level=DEFLATE_LEVEL))
 
 
 def _ome_metadata(content: Content) -> dict[str, Any]:
