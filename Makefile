@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+DEV := .venv/.dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint docs bench clean
@@ -17,16 +18,21 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info < (3, 14); sys.exit(0 if ok else "python: %s is not supported; run make PYTHON=python3.12, or another of 3.11 to 3.13" % sys.version.split()[0])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[czi,movie,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[czi,movie]'
+	@touch $@
+
+# What tests and checks need beside that.
+$(DEV): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[czi,movie,notebook,bioio,napari,dev]'
 	@touch $@
 
 demo: $(READY)
 	$(BIN)/pssr demo -o demo
 
-test: $(READY)
+test: $(DEV)
 	$(BIN)/python -m pytest
 
-lint: $(READY)
+lint: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -40,8 +46,9 @@ docs: .venv/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --quiet docs docs/_build
 	@echo "docs/_build/index.html"
 
-bench: $(READY)
+bench: $(DEV)
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/io.py
 	$(BIN)/python benchmarks/prediction.py
 	@echo "with a movie of your own: $(BIN)/python benchmarks/stability.py FILE"
 

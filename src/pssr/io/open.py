@@ -18,16 +18,7 @@ ZIP_MAGIC = b"PK\3\4"
 
 
 class Choices(TypedDict, total=False):
-    """What a person may have to say about a file.
-
-    Args:
-        scene: name or number; needed where a file has several.
-        axes: what the pages of a TIFF are, slowest first, such as "TYX", "ZYX" or "TZYX"; None believes the file.
-        series: "T" or "Z" if the path is a folder, or a pattern such as `frames/t*.tif`, whose files are frames or
-            depths, in natural order.
-        phase: number of the phase in a CZI that has several.
-        missing: what to put where planes are missing: "nan", "zero" or "previous"; "error" (None) refuses the file.
-    """
+    """What a person may have to say about a file; each is explained in `open_stack`."""
 
     scene: str | int | None
     axes: str | None
@@ -58,7 +49,13 @@ def open_stack(
         z: along depth,
         y: rows, and
         x: columns, of which only neighbouring ones can be kept.
-        choices: `scene`, `axes`, `series`, `phase`, `missing`, as in `Choices`.
+        choices: what a person may have to say, as keywords:
+            `scene`: name or number; needed where a file has several.
+            `axes`: what the pages of a TIFF are, slowest first, such as "TYX", "ZYX" or "TZYX"; None believes the file.
+            `series`: "T" or "Z" if the path is a folder, or a pattern such as `frames/t*.tif`, whose files are frames
+            or depths, in natural order.
+            `phase`: number of the phase in a CZI that has several.
+            `missing`: what to put where planes are missing: "nan", "zero" or "previous"; None refuses the file.
 
     Returns:
         The stack: a value, without an open handle.
