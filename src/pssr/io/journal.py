@@ -76,7 +76,7 @@ class Journal:
 def _locked(path: Path) -> io.FileIO:
     """The file, open for this process alone."""
     while True:
-        file = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+")
+        file = io.FileIO(path, "a+")
         if sys.platform == "win32":
             return file
         try:

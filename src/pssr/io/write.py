@@ -135,9 +135,11 @@ class StackWriter:
                 self._sink.begin()
             self._journal.begin(before)
             self.done = set(before)
-        except OSError as error:
+        except BaseException as error:
             self._leave(keep=False)
-            raise self._failed(error) from error
+            if isinstance(error, OSError):
+                raise self._failed(error) from error
+            raise
         self._open = True
         return self
 

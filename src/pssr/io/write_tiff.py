@@ -1,5 +1,6 @@
 """TIFF files of fixed layout into which planes are put in any order: OME-TIFF and ImageJ hyperstacks."""
 
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,17 @@ class RunSink:
 
     def begin(self) -> None:
         """Write all directories; pixels are holes as yet."""
-        shape = _imagej_shape(self.content) if self.imagej else tuple(self.content.sizes.values())
         large = self.content.bytes > CLASSIC_BYTES and not self.imagej
         ome, imagej = not self.imagej, self.imagej
-        with tifffile.TiffWriter(self.part, byteorder="<", ome=ome, imagej=imagej, bigtiff=large) as tif:
+        with warnings.catch_warnings():
+            # It warns that ImageJ reads one page, and the bytes behind it, of files over 4 GB: so it does.
+            warnings.filterwarnings("ignore", "<tifffile.* truncating ImageJ file")
+            self._begin(ome=ome, imagej=imagej, bigtiff=large)
+        self._file = self.part.open("r+b", buffering=0)
+
+    def _begin(self, **kind: bool) -> None:
+        shape = _imagej_shape(self.content) if self.imagej else tuple(self.content.sizes.values())
+        with tifffile.TiffWriter(self.part, mode="w", byteorder="<", **kind) as tif:
             place = tif.write(
                 shape=shape, dtype=self.content.dtype, photometric="minisblack", software=SOFTWARE,
                 metadata=_imagej_metadata(self.content) if self.imagej else _ome_metadata(self.content),
@@ -51,7 +59,6 @@ class RunSink:
                 f"{self.part}: its planes do not lie one behind the other; report this, with the sizes"
             )
         self._start = place[0]
-        self._file = self.part.open("r+b", buffering=0)
 
     def reopen(self) -> None:
         """Go on with a file that was begun."""
