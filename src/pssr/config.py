@@ -10,24 +10,17 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
 from pssr.errors import ConfigError
-from pssr.parts import Part, did_you_mean
+from pssr.parts import Part, did_you_mean, part_from
+from pssr.recipes import recipe
 
 
-def _as_part(value: object) -> object:
-    """`poisson` or `{poisson: {peak: 100}}`, as YAML has it."""
-    if isinstance(value, str):
-        return Part(value)
-    if isinstance(value, Mapping) and len(value) == 1:
-        ((name, settings),) = value.items()
-        if isinstance(name, str) and isinstance(settings, Mapping | None):
-            return Part(name, dict(settings or {}))
-    if isinstance(value, Part):
-        return value
-    raise ValueError("write a name, or one name with its settings, such as poisson: {peak: 100}")
+def _steps(value: object) -> object:
+    """A crappifier may be given by its name or file."""
+    return recipe(value) if isinstance(value, str) else value
 
 
 YamlPart = Annotated[
-    Part, BeforeValidator(_as_part), PlainSerializer(lambda part: {part.name: dict(part.settings)})
+    Part, BeforeValidator(part_from), PlainSerializer(lambda part: {part.name: dict(part.settings)})
 ]
 SETTINGS = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -98,9 +91,10 @@ class Config(BaseModel):
     ends: Literal["reflect", "repeat", "drop"] = Field(
         "reflect", description="first and last frames: mirror the movie, repeat the frame, or drop the target"
     )
-    crappifier: tuple[YamlPart, ...] = Field(
+    crappifier: Annotated[tuple[YamlPart, ...], BeforeValidator(_steps)] = Field(
         (Part("blur"), Part("bin"), Part("poisson"), Part("gaussian")),
-        description="what makes a good frame bad, in order; [low, high] is drawn anew for every bundle",
+        description="what makes a good frame bad, in order, or the name or file of such a list; [low, high] is drawn "
+        "anew for every bundle",
     )
     network: YamlPart = Field(Part("edsr"), description="the network and its size: fast, small or quality")
     loss: dict[str, float] = Field(

@@ -27,6 +27,23 @@ class Part:
         return f"{self.name}({', '.join(f'{key}={value}' for key, value in self.settings.items())})"
 
 
+def part_from(value: object) -> Part:
+    """A piece from its form in YAML: `poisson`, or `poisson: {peak: 100}`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, str):
+        return Part(value)
+    if isinstance(value, Part):
+        return value
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((name, settings),) = value.items()
+        if isinstance(name, str) and isinstance(settings, Mapping | None):
+            return Part(name, dict(settings or {}))
+    raise ValueError("write a name, or one name with its settings, such as poisson: {peak: 100}")
+
+
 def did_you_mean(word: str, known: Collection[str]) -> str:
     """The end of an error message: the nearest known word, or all of them."""
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.55)

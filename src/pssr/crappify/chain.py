@@ -10,16 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pssr.crappify.artefacts import ARTEFACTS
 from pssr.crappify.noise import NOISE
 from pssr.crappify.optics import OPTICS
-from pssr.crappify.settings import settle
+from pssr.crappify.scanning import SCANNING
+from pssr.crappify.settings import distribution, settle
 from pssr.errors import ConfigError, ShapeError
 from pssr.parts import Part, build
 
 Frames = Float[Tensor, "n f h w"]
 Low = Float[Tensor, "n f low_h low_w"]
 Step = Callable[..., Tensor]
-STEPS: dict[str, Callable[..., Step]] = {**OPTICS, **NOISE}
+STEPS: dict[str, Callable[..., Step]] = {**OPTICS, **NOISE, **SCANNING, **ARTEFACTS}
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,9 @@ def crappifier(parts: Sequence[Part | Step], scale: int) -> Crappifier:
     Raises:
         ConfigError: unknown part or setting, or a chain that does not end at the scale.
     """
-    steps = tuple(_with_scale(build(p, STEPS) if isinstance(p, Part) else p, scale) for p in parts)
+    steps = tuple(_with_scale(_built(p) if isinstance(p, Part) else p, scale) for p in parts)
     chain = Crappifier(steps, scale)
-    _refuse_wrong_scale(chain)
+    _refuse_wrong_chain(chain)
     return chain
 
 
@@ -111,10 +113,16 @@ def is_random(step: Step) -> bool:
     return len(needed) >= 2 or "rng" in parameters
 
 
-def _apply(step: Step, frames: Tensor, rng: torch.Generator) -> Tensor:
+def _apply(step: Step, frames: Tensor, rng: torch.Generator) -> Any:
     if not is_random(step):
         return step(frames)
     return step(frames, rng=rng) if "rng" in inspect.signature(step).parameters else step(frames, rng)
+
+
+def _built(part: Part) -> Step:
+    """A named step, its distributions taken from their form in YAML."""
+    settings = {name: distribution(value) for name, value in part.settings.items()}
+    return build(Part(part.name, settings), STEPS)  # type: ignore[no-any-return]
 
 
 def _with_scale(step: Any, scale: int) -> Step:
@@ -133,10 +141,35 @@ def _run(steps: Sequence[Step], frames: Tensor, rng: torch.Generator) -> Tensor:
     return frames
 
 
-def _refuse_wrong_scale(chain: Crappifier) -> None:
+def _refuse_wrong_chain(chain: Crappifier) -> None:
     """Run a small grey frame through, so that a wrong chain is refused before the training starts."""
-    side = 24 * chain.scale
+    side, rng = 24 * chain.scale, torch.Generator().manual_seed(0)
+    frames = torch.full((1, 3, side, side), 0.5)
+    for number, step in enumerate(chain.steps):
+        frames = _probed(f"crappifier: step {number + 1} ({_name(step)})", settle(step, 1, rng), frames, rng)
+    if frames.shape[-2:] != (24, 24):
+        raise ConfigError(
+            f"crappifier: makes {frames.shape[-2]} x {frames.shape[-1]} of {side} x {side}; at scale {chain.scale} it must "
+            "make 24 x 24; change the scale or the factors of bin and subsample"
+        )
+
+
+def _probed(what: str, step: Step, frames: Tensor, rng: torch.Generator) -> Tensor:
     try:
-        chain(torch.full((1, 1, side, side), 0.5), torch.Generator().manual_seed(0))
-    except ShapeError as error:
-        raise ConfigError(f"{error}; change the scale or the factors of bin and subsample") from error
+        made = _apply(step, frames, rng)
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise ConfigError(f"{what}: fails on a small grey frame ({error}); try it alone") from error
+    if not isinstance(made, Tensor) or made.ndim != 4 or made.shape[:2] != frames.shape[:2]:
+        shape = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+        raise ConfigError(
+            f"{what}: makes {shape} of {tuple(frames.shape)}; it must keep the first two and make (N, F, h, w)"
+        )
+    if not torch.isfinite(made).all():
+        raise ConfigError(
+            f"{what}: makes values that are no numbers; look for a division by 0 or a root of noise"
+        )
+    return made
+
+
+def _name(step: Step) -> str:
+    return getattr(step, "__name__", type(step).__name__)

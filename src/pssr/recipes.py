@@ -1,0 +1,81 @@
+"""Crappifiers as lists of named steps: those that come with pssr, and files of your own."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pssr.errors import ConfigError
+from pssr.parts import Part, did_you_mean, part_from
+
+FOLDER = "crappifiers"
+
+
+def recipes() -> list[str]:
+    """Names of the crappifiers that come with pssr."""
+    inside = (files("pssr.presets") / FOLDER).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in inside if file.name.endswith(".yaml"))
+
+
+def recipe(name: str) -> tuple[Part, ...]:
+    """The steps of a crappifier.
+
+    Args:
+        name: one of `recipes()`, or a YAML file with a list of steps.
+
+    Raises:
+        ConfigError: neither, or the file holds something else.
+    """
+    known = recipes()
+    if name in known:
+        return _parsed((files("pssr.presets") / FOLDER / f"{name}.yaml").read_text("utf-8"), name)
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise ConfigError(
+            f"crappifier: {name!r} is neither a file.yaml nor a name; {did_you_mean(name, known)}"
+        )
+    try:
+        return _parsed(path.read_text("utf-8"), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{name}: cannot be read ({error}); check the name") from error
+
+
+def _parsed(text: str, name: str) -> tuple[Part, ...]:
+    try:
+        steps = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{name}: is not YAML ({str(error).splitlines()[0]}); see `pssr config`") from error
+    if not isinstance(steps, list) or not steps:
+        raise ConfigError(f"{name}: is no list of steps; write them such as `- poisson: {{peak: 100}}`")
+    try:
+        return tuple(part_from(step) for step in steps)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def to_yaml(steps: Sequence[Part], *, about: Sequence[str] = ()) -> str:
+    """A crappifier as YAML that `recipe` reads.
+
+    Args:
+        steps: in order.
+        about: lines of comment to begin with.
+    """
+    lines = [f"# {line}" for line in about]
+    for step in steps:
+        settings = yaml.safe_dump(
+            _plain(dict(step.settings)), default_flow_style=True, sort_keys=False, width=1000
+        )
+        lines.append(f"- {step.name}: {settings.strip()}" if step.settings else f"- {step.name}")
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, for YAML."""
+    match value:
+        case dict():
+            return {key: _plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner) for inner in value]
+    return value

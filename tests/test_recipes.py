@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from pssr.config import parse, preset
+from pssr.crappify.chain import crappifier
+from pssr.errors import ConfigError
+from pssr.recipes import recipe, recipes, to_yaml
+
+
+@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_every_recipe_makes_smaller_frames(name, scale):
+    chain = crappifier(recipe(name), scale)
+    first, second = chain.two_draws(torch.rand(2, 3, 64, 64), torch.Generator().manual_seed(0))
+    assert first.shape == second.shape == (2, 3, 64 // scale, 64 // scale)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_a_recipe_survives_being_written_and_read(name, tmp_path: Path):
+    (tmp_path / "a.yaml").write_text(to_yaml(recipe(name), about=["measured", "twice"]))
+    assert recipe(str(tmp_path / "a.yaml")) == recipe(name)
+
+
+def test_the_published_ones_name_their_source():
+    from importlib.resources import files
+
+    for name in ("pssr_fluorescence", "pssr_em", "csbdeep"):
+        assert "Nature Methods" in (files("pssr.presets") / "crappifiers" / f"{name}.yaml").read_text()
+
+
+def test_a_config_takes_a_recipe_by_name_or_file(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("- bin\n- gaussian: {sigma: 0.1}\n")
+    config = preset("movie").changed({"crappifier": str(tmp_path / "a.yaml")})
+    assert [part.name for part in config.crappifier] == ["bin", "gaussian"]
+    assert preset("movie").crappifier == recipe("point_scan")
+    # The resolved config holds the steps themselves, so that it does not depend on the file.
+    assert "sigma: 0.1" in config.to_yaml()
+    assert parse(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("poisson: 3", "is no list of steps"),
+        ("- {a: 1, b: 2}", "one name with its settings"),
+        ("- [", "is not YAML"),
+        ("", "is no list of steps"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text, message):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=rf"a.yaml: .*{message}"):
+        recipe(str(tmp_path / "a.yaml"))
+
+
+def test_a_name_that_is_not_there():
+    with pytest.raises(ConfigError, match="'point_scam' is neither .* did you mean 'point_scan'"):
+        recipe("point_scam")
+    with pytest.raises(ConfigError, match=r"b.yaml: cannot be read"):
+        recipe("b.yaml")
