@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pssr.api import calibrate as calibrate
     from pssr.api import evaluate as evaluate
     from pssr.api import load as load
     from pssr.api import movies as movies
@@ -47,6 +48,7 @@ _HOMES = {
     "Stack": "pssr.io.stack",
     "StackWriter": "pssr.io.write",
     "WriteError": "pssr.errors",
+    "calibrate": "pssr.api",
     "crappifier": "pssr.crappify.chain",
     "evaluate": "pssr.api",
     "fit": "pssr.training.fit",

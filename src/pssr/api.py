@@ -1,8 +1,9 @@
-"""What a notebook needs, one sentence each: train, load, evaluate, preview."""
+"""What a notebook needs, one sentence each: calibrate, train, load, evaluate, preview."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -11,9 +12,14 @@ import torch
 
 from pssr.config import Config
 from pssr.config import preset as named_preset
+from pssr.crappify.calibrate import Calibration
+from pssr.crappify.calibrate import calibrate as measured
 from pssr.crappify.chain import STEPS, Step
 from pssr.crappify.chain import crappifier as chain
+from pssr.crappify.figures import calibration_figure
+from pssr.crappify.preview import remade
 from pssr.data.intensity import Planes, measure
+from pssr.errors import ConfigError
 from pssr.io.atomic import write_whole
 from pssr.io.open import Choices, open_stack
 from pssr.io.series import stack_files
@@ -22,9 +28,11 @@ from pssr.parts import refuse_foreign
 from pssr.pictures import Panel, row_of
 from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
 from pssr.predict.predictor import Predictor, chosen_channels
+from pssr.recipes import to_yaml
 from pssr.training.fit import fit
 
 Source = str | Path | Planes
+EXCERPT_FRAMES, EXCERPT_PX = 32, 1024  # of each stack, from which a calibration is made
 
 
 @dataclass(frozen=True)
@@ -125,6 +133,61 @@ def evaluate(
     still = acquire(np.repeat(truth[len(truth) // 2][None], STILL_FRAMES, 0), make_bad, scale, rng)
     ways = {"bicubic": lambda x: bicubic(x, config.scale), "restored": model.predict}
     return {name: score(way, truth, low, still, scale) for name, way in ways.items()}
+
+
+def calibrate(
+    lows: Any,
+    *,
+    highs: Any = (),
+    dark: Any = None,
+    out: str | Path | None = None,
+    channel: str | int | None = None,
+    **choices: Unpack[Choices],
+) -> Calibration:
+    """Measure gain, offset and noise of a microscope in its low-resolution stacks: a crappifier fitted to it.
+
+    Args:
+        lows: files, folders or movies of one channel, all taken with the same settings; three frames in a row or more.
+        highs: the same fields at high resolution, in the same order and registered; for the blur.
+        dark: a file or movie recorded without light.
+        out: where to write the crappifier as YAML, and a figure beside it as PNG; None writes nothing.
+        channel: name or number; needed where there are several.
+        choices: `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
+
+    Returns:
+        What was measured, with uncertainties, and the steps of the crappifier.
+
+    Raises:
+        ReadError: a file cannot be read, or nothing can be measured in it.
+        ConfigError: high-resolution stacks that do not belong to the low ones, or a name that does not end in .yaml.
+        WriteError: the files cannot be written.
+    """
+    if out is not None and Path(out).suffix not in (".yaml", ".yml"):
+        raise ConfigError(f"{out}: does not end in .yaml; name the crappifier so that pssr finds it")
+    real, sharp, black = (_excerpts(source, channel, choices) for source in (lows, highs, dark))
+    if not real:
+        raise ConfigError("calibration: no low-resolution stack is given; give at least one")
+    if not sharp:
+        real = [low[:, :EXCERPT_PX, :EXCERPT_PX] for low in real]
+    found = measured(real, highs=sharp, dark=black[0] if black else None)
+    if out is not None:
+        made = remade(found, real[0][:8], sharp[0][:8] if sharp else None)
+        about = [f"measured by pssr-toolkit {version('pssr-toolkit')}", *found.lines()]
+        write_whole(Path(out), to_yaml(found.steps, about=about).encode())
+        write_whole(Path(out).with_suffix(".png"), calibration_figure(found.transfer, real[0][:8], made))
+    return found
+
+
+def _excerpts(source: Any, channel: str | int | None, choices: Choices) -> list[np.ndarray]:
+    """At most 32 frames in a row from the middle of each movie."""
+    found: list[np.ndarray] = []
+    for one in [] if source is None else _each(source):
+        opened = movies([one], channel=channel, **choices) if isinstance(one, str | Path) else [one]
+        for movie in opened:
+            first = max(len(movie) - EXCERPT_FRAMES, 0) // 2
+            last = min(first + EXCERPT_FRAMES, len(movie))
+            found.append(np.stack([np.asarray(movie[t]) for t in range(first, last)]))
+    return found
 
 
 def preview(

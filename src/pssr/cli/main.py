@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from pssr.cli.calibrate import calibrate
 from pssr.cli.config import config
 from pssr.cli.demo import demo
 from pssr.cli.info import info
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (train, predict, info, config, demo):
+for command in (train, predict, info, calibrate, config, demo):
     app.command()(command)
 
 

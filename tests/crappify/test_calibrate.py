@@ -1,0 +1,123 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+import pssr
+from pssr.cli.main import app
+from pssr.crappify.calibrate import calibrate, sampled
+from pssr.crappify.chain import crappifier
+from pssr.crappify.figures import spectrum
+from pssr.crappify.preview import remade
+from pssr.errors import ConfigError
+from pssr.recipes import recipe
+from pssr.simulate import tubules
+
+BLUR_PX, SCALE, PEAK, GAIN, READ, OFFSET = 1.5, 4, 100.0, 2.0, 3.0, 100.0
+
+
+@pytest.fixture(scope="module")
+def high() -> np.ndarray:
+    """Sharp frames in counts: (8, 512, 512)."""
+    frames = tubules(frames=8, size_px=512, seed=4).frames
+    return (np.clip(frames - np.percentile(frames, 0.5), 0, None) * 1000 + 50).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def low(high) -> np.ndarray:
+    """The same field by a fast scan: (8, 128, 128)."""
+    light = np.stack([sampled((frame - 50) / 1000, BLUR_PX, SCALE) for frame in high])
+    rng = np.random.default_rng(0)
+    return np.rint(
+        GAIN * rng.poisson(np.clip(light, 0, None) * PEAK) + rng.normal(OFFSET, READ, light.shape)
+    ).astype(np.uint16)
+
+
+def test_a_registered_pair_gives_the_blur(high, low):
+    found = calibrate([low], highs=[high])
+    assert found.pair is not None
+    assert found.pair.scale == SCALE
+    assert found.pair.blur_px.value == pytest.approx(BLUR_PX, rel=0.1)
+    assert found.pair.contrast == pytest.approx(GAIN * PEAK / 1000, rel=0.05)
+    assert max(map(abs, found.pair.shift_px)) < 0.2
+
+
+@pytest.mark.parametrize("with_high", [True, False])
+def test_what_it_makes_cannot_be_told_from_the_real_by_noise_and_spectrum(high, low, with_high):
+    found = calibrate([low], highs=[high] if with_high else [])
+    made = remade(found, low, high if with_high else None)
+    real_curve, made_curve = (calibrate([frames]).transfer for frames in (low, made))
+    for level in (150, 200, 250):
+        real_sd, made_sd = (np.sqrt(c.slope * level + c.intercept) for c in (real_curve, made_curve))
+        assert made_sd == pytest.approx(real_sd, rel=0.1)
+    if with_high:
+        decibels = 10 * np.log10(spectrum(made)[2:] / spectrum(low)[2:])
+        assert np.abs(np.convolve(decibels, np.ones(8) / 8, "valid")).max() < 1.0
+
+
+def test_its_steps_are_a_crappifier_around_what_was_measured(low):
+    found = calibrate([low])
+    settings = {step.name: step.settings for step in found.steps}
+    dimmest, brightest = settings["poisson"]["peak"]["log_uniform"]
+    span = found.signal[1] - found.signal[0]
+    assert dimmest < span / GAIN < brightest
+    assert brightest / dimmest == pytest.approx(1.44, rel=0.01)
+    bad = crappifier(found.steps, 4)(torch.rand(2, 3, 64, 64), torch.Generator().manual_seed(0))
+    assert bad.shape == (2, 3, 16, 16)
+
+
+def test_it_says_what_it_cannot_know(low):
+    notes = " ".join(calibrate([low[:1]]).notes)
+    for words in ("upper bound", "blur cannot be told", "recording without light"):
+        assert words in notes
+    full = np.minimum(low.astype(float) * 20, 4095)
+    assert "saturated" in " ".join(calibrate([full]).notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda high: [high, high], "2 stacks for 1 low ones"),
+        (lambda high: [high[:, :500]], "must be one whole number of times"),
+        (lambda high: [np.roll(high, 8, 2)], "register them first"),
+    ],
+)
+def test_sharp_frames_of_another_field_are_refused(high, low, change, message):
+    with pytest.raises(ConfigError, match=message):
+        calibrate([low], highs=change(high))
+
+
+def test_the_command_writes_a_crappifier_and_a_figure(tmp_path: Path, low, high):
+    for name, frames in (("low", low), ("high", high)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", frames, metadata={"axes": "TYX"}, photometric="minisblack")
+    words = ["calibrate", tmp_path / "low.tif", "--high", tmp_path / "high.tif", "-o", tmp_path / "a.yaml"]
+    found = CliRunner().invoke(app, [str(word) for word in words])
+    assert found.exit_code == 0, found.output
+    assert "gain 2.0" in found.output or "gain 1.9" in found.output
+    assert "counts per photon" in found.output
+    assert [step.name for step in recipe(str(tmp_path / "a.yaml"))][:3] == ["blur", "bin", "subsample"]
+    assert "# gain" in (tmp_path / "a.yaml").read_text()
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size[0] > 1000
+    config = pssr.preset("movie").changed({"crappifier": str(tmp_path / "a.yaml")})
+    assert [step.name for step in config.crappifier][-2:] == ["poisson", "gaussian"]
+
+
+def test_a_name_that_no_config_would_find_is_refused(low):
+    with pytest.raises(ConfigError, match=r"a.txt: does not end in .yaml"):
+        pssr.calibrate(low, out="a.txt")
+
+
+def test_real_movies_of_a_confocal_microscope(data_folder):
+    found = pssr.calibrate(data_folder / "confocal_timelapse_membrane", series="T")
+    assert 40 < found.transfer.gain.value < 60
+    assert found.transfer.correlation < 0.1
+
+
+def test_deconvolved_pictures_are_known(data_folder):
+    found = pssr.calibrate(data_folder / "live_mito_airyscan/dev_20240927_cell12_T100.czi", channel=0)
+    assert "its noise is smooth" in " ".join(found.notes)
