@@ -10,7 +10,7 @@ import pssr
 
 NAMES = [
     "ChoiceNeeded", "Config", "ConfigError", "Crappifier", "ModelError", "Movie", "Predictor", "PssrError", "ReadError",
-    "Stack", "StackWriter", "WriteError", "crappifier", "evaluate", "fit", "load", "movies", "open_stack", "preset",
+    "Stack", "StackWriter", "WriteError", "calibrate", "crappifier", "evaluate", "fit", "load", "movies", "open_stack", "preset",
     "preview", "train",
 ]  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Unpack
@@ -25,33 +24,14 @@ from pssr.io.open import Choices, open_stack
 from pssr.io.series import stack_files
 from pssr.io.stack import Movie
 from pssr.parts import refuse_foreign
-from pssr.pictures import Panel, row_of
 from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
 from pssr.predict.predictor import Predictor, chosen_channels
-from pssr.recipes import to_yaml
+from pssr.previews import Picture, previewed
+from pssr.recipes import recipe, to_yaml
 from pssr.training.fit import fit
 
 Source = str | Path | Planes
 EXCERPT_FRAMES, EXCERPT_PX = 32, 1024  # of each stack, from which a calibration is made
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG that a notebook shows by itself.
-
-    Args:
-        png: its bytes.
-    """
-
-    png: bytes
-
-    def _repr_png_(self) -> bytes:
-        return self.png
-
-    def save(self, path: str | Path) -> Path:
-        """Write it to a file."""
-        write_whole(Path(path), self.png)
-        return Path(path)
 
 
 def train(
@@ -191,30 +171,32 @@ def _excerpts(source: Any, channel: str | int | None, choices: Choices) -> list[
 
 
 def preview(
-    movie: Planes, *, preset: str = "movie", config: Config | None = None, t: int | None = None, seed: int = 0
+    movie: Planes,
+    *,
+    low: Planes | None = None,
+    crappifier: str | Sequence[Step] | None = None,
+    preset: str = "movie",
+    config: Config | None = None,
+    t: int | None = None,
+    seed: int = 0,
 ) -> Picture:
-    """A good frame beside two bad copies of it: look before you train.
+    """A good frame beside two bad copies of it, and beside a real bad one: look before you train.
 
     Args:
         movie: good frames.
-        preset: whose crappifier.
+        low: real low-resolution frames, of any field; then noise and sharpness are compared, and warned of.
+        crappifier: name or file of a recipe, or callables; None takes that of the settings.
+        preset: settings.
         config: a whole config instead.
         t: which frame; None takes the middle one.
         seed: of the noise.
+
+    Returns:
+        The picture, with warnings in words.
     """
     config = config or named_preset(preset)
-    plane = np.asarray(movie[len(movie) // 2 if t is None else t])
-    scale, rng = measure(plane[None]), torch.Generator().manual_seed(seed)
-    side = min(256, *plane.shape) // config.scale * config.scale
-    top, left = ((length - side) // 2 for length in plane.shape)
-    good = scale.to_unit(plane[top : top + side, left : left + side])
-    lows = chain(config.crappifier, config.scale).two_draws(torch.from_numpy(good)[None, None], rng)
-    panels = [
-        Panel("good", good),
-        *(Panel(f"made bad, draw {k + 1}", low[0, 0].numpy()) for k, low in enumerate(lows)),
-    ]
-    size = getattr(getattr(movie, "stack", movie), "pixel_size_um", None)
-    return Picture(row_of(panels[::-1], low=0.0, high=1.1, pixel_size_um=size))
+    steps = recipe(crappifier) if isinstance(crappifier, str) else crappifier or config.crappifier
+    return previewed(movie, low, chain(steps, config.scale), t=t, seed=seed)
 
 
 def movies(

@@ -10,6 +10,7 @@ from pssr.cli.config import config
 from pssr.cli.demo import demo
 from pssr.cli.info import info
 from pssr.cli.predict import predict
+from pssr.cli.preview import preview
 from pssr.cli.stopping import SIGNALS, leave
 from pssr.cli.train import train
 from pssr.errors import ChoiceNeeded, ConfigError, PssrError
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (train, predict, info, calibrate, config, demo):
+for command in (train, predict, info, calibrate, preview, config, demo):
     app.command()(command)
 
 

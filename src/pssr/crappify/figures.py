@@ -1,12 +1,13 @@
 """Figures that show whether a crappifier makes what a microscope makes."""
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Num
 from scipy.fft import rfft2
 
-from pssr.crappify.photon_transfer import PhotonTransfer
+from pssr.crappify.photon_transfer import PhotonTransfer, noise_curve
 
 INK, REAL, MADE = "#222222", "#1b6ca8", "#d1495b"
 
@@ -41,13 +42,7 @@ def calibration_figure(
         real: low-resolution frames, counts.
         made: crappified frames, counts.
     """
-    # Imported here: it takes half a second, and only pictures need it.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    curve, spectra, histogram = figure.subplots(1, 3)
+    figure, (curve, spectra, histogram) = _figure(3)
     curve.plot(transfer.means, transfer.variances, "o", color=REAL, label="measured")
     ends = np.array([min(transfer.offset.value, transfer.means.min()), transfer.means.max()])
     label = f"fit: gain {transfer.gain} counts per photon"
@@ -55,16 +50,51 @@ def calibration_figure(
     curve.set(
         xlabel="mean (counts)", ylabel="variance of the noise (counts squared)", title="photon transfer"
     )
+    _spectra(spectra, real, made)
     for frames, colour, name in ((real, REAL, "real"), (made, MADE, "crappified")):
-        power = spectrum(frames)
-        spectra.semilogy(np.arange(1, len(power)) / len(power) / 2, power[1:], color=colour, label=name)
         low, high = np.percentile(real, (0.1, 99.9))
         histogram.hist(
-            np.ravel(frames), 80, (low, high), density=True, histtype="step", color=colour, label=name
+            np.ravel(frames), 80, range=(low, high), density=True, histtype="step", color=colour, label=name
         )
-    spectra.set(xlabel="cycles per low-resolution pixel", ylabel="power", title="spectra")
     histogram.set(xlabel="counts", ylabel="share of pixels", title="histograms", yscale="log")
-    for axes in (curve, spectra, histogram):
+    return _png(figure, (curve, spectra, histogram))
+
+
+def likeness_figure(made: Num[np.ndarray, "t y x"], real: Num[np.ndarray, "t2 y2 x2"]) -> bytes:
+    """Noise curves and spectra of crappified and real frames; a PNG.
+
+    Args:
+        made: crappified frames on the 0..1 scale.
+        real: real ones, on the scale of their own signal.
+    """
+    figure, (noise, spectra) = _figure(2)
+    for frames, colour, name in ((real, REAL, "real"), (made, MADE, "crappified")):
+        means, variances = noise_curve([frames])
+        noise.plot(means, np.sqrt(np.maximum(variances, 0)), "o-", color=colour, label=name)
+    noise.set(xlabel="brightness (share of full scale)", ylabel="noise (standard deviation)", title="noise")
+    _spectra(spectra, real, made)
+    return _png(figure, (noise, spectra))
+
+
+def _figure(columns: int) -> tuple[Any, Any]:
+    # Imported here: it takes half a second, and only pictures need it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns)
+
+
+def _spectra(axes: Any, real: np.ndarray, made: np.ndarray) -> None:
+    for frames, colour, name in ((real, REAL, "real"), (made, MADE, "crappified")):
+        power = spectrum(frames)
+        axes.semilogy(np.arange(1, len(power)) / len(power) / 2, power[1:], color=colour, label=name)
+    axes.set(xlabel="cycles per low-resolution pixel", ylabel="power", title="spectra")
+
+
+def _png(figure: Any, each: tuple[Any, ...]) -> bytes:
+    for axes in each:
         axes.legend(frameon=False, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
     buffer = BytesIO()

@@ -95,11 +95,7 @@ def photon_transfer(movies: Sequence[np.ndarray], *, dark: np.ndarray | None = N
     used = [np.asarray(movie, dtype=np.float64) for movie in movies if len(movie) >= frames]
     if min(min(movie.shape[1:]) for movie in used) < 16:
         raise ReadError("calibration: frames are smaller than 16 px; give larger ones")
-    parts = [_differences(window) for movie in used for window in _windows(movie, frames)]
-    pixels = _Pixels(
-        *(np.concatenate([getattr(p, name) for p in parts]) for name in ("square", "mean", "smooth", "slope"))
-    )
-    means, variances, weights = _binned(pixels)
+    means, variances, weights = _curve(used, frames)
     slope, intercept, covariance = _line(means, variances, weights)
     c = _correlation(used, frames)
     # What a one-pole response along x does to the variance of white noise, and to its second difference.
@@ -122,6 +118,31 @@ def photon_transfer(movies: Sequence[np.ndarray], *, dark: np.ndarray | None = N
         slope=slope,
         intercept=intercept,
     )
+
+
+def noise_curve(
+    movies: Sequence[np.ndarray],
+) -> tuple[Float[np.ndarray, " bins"], Float[np.ndarray, " bins"]]:
+    """Mean and variance of the noise in bins of brightness.
+
+    Args:
+        movies: (T, Y, X), as for `photon_transfer`.
+
+    Raises:
+        ReadError: all pixels are about equally bright.
+    """
+    frames = min(max(len(movie) for movie in movies), 3)
+    used = [np.asarray(movie, dtype=np.float64) for movie in movies if len(movie) >= frames]
+    means, variances, _ = _curve(used, frames)
+    return means, variances
+
+
+def _curve(movies: Sequence[np.ndarray], frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    parts = [_differences(window) for movie in movies for window in _windows(movie, frames)]
+    columns = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("square", "mean", "smooth", "slope")
+    )
+    return _binned(_Pixels(*columns))
 
 
 def _windows(movie: np.ndarray, frames: int) -> list[np.ndarray]:
@@ -153,10 +174,11 @@ def _binned(pixels: _Pixels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     low, high = np.percentile(pixels.smooth, (0.2, 99.9))
     edges = np.linspace(low, high, BINS + 1)
     number = np.digitize(pixels.smooth, edges) - 1
+    least = min(LEAST_PIXELS, max(40, len(pixels.square) // (2 * BINS)))
     rows = []
     for k in range(BINS):
         inside = np.flatnonzero(number == k)
-        if inside.size < LEAST_PIXELS:
+        if inside.size < least:
             continue
         flat = inside[pixels.slope[inside] <= np.median(pixels.slope[inside])]
         square = pixels.square[flat]

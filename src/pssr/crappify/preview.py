@@ -1,17 +1,26 @@
 """Crappified frames beside the real ones that they should look like."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Num
+from jaxtyping import Float, Num
 from scipy.ndimage import gaussian_filter
 
 from pssr.crappify.calibrate import Calibration
 from pssr.crappify.chain import crappifier
+from pssr.crappify.figures import spectrum
+from pssr.crappify.photon_transfer import noise_curve
 from pssr.parts import Part
 
+NOISIER, SHARPER_DB = 1.25, 3.0  # beyond which two stacks clearly differ
+BROAD, FINE, EMPTY = (
+    (0.02, 0.06),
+    (0.08, 0.25),
+    0.4,
+)  # cycles per pixel: large structure, fine structure, noise alone
 NOISE_STEPS = ("poisson", "gaussian", "response")
 
 
@@ -62,3 +71,71 @@ def _centre(value: Any) -> Any:
         case {"uniform": [low, high]} | [low, high]:
             return (float(low) + float(high)) / 2
     return value
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How crappified frames differ from real ones.
+
+    Args:
+        noise_ratio: standard deviation of the noise of the crappified frames over that of the real ones, at equal
+            brightness; not a number where they have no brightness in common.
+        sharpness_db: how much more fine structure they have, beside their large structure.
+    """
+
+    noise_ratio: float
+    sharpness_db: float
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """In words, what is clearly different."""
+        found = []
+        if self.noise_ratio > NOISIER:
+            found.append(
+                f"clearly noisier than the real frames ({self.noise_ratio:.2f} times): more photons, less read noise"
+            )
+        if self.noise_ratio < 1 / NOISIER:
+            found.append(
+                f"clearly cleaner than the real frames ({self.noise_ratio:.2f} times the noise): fewer photons"
+            )
+        if self.sharpness_db > SHARPER_DB:
+            found.append(
+                f"clearly sharper than the real frames ({self.sharpness_db:+.1f} dB of fine structure): more blur"
+            )
+        if self.sharpness_db < -SHARPER_DB:
+            found.append(
+                f"clearly blurrier than the real frames ({self.sharpness_db:+.1f} dB of fine structure): less blur"
+            )
+        return tuple(found)
+
+
+def likeness(made: Float[np.ndarray, "t y x"], real: Float[np.ndarray, "t2 y2 x2"]) -> Likeness:
+    """Compare crappified frames with real ones of another field; both on the 0..1 scale of their own signal.
+
+    Args:
+        made: consecutive crappified frames.
+        real: consecutive real ones.
+    """
+    frames = min(len(made), len(real), 3)
+    curves = [noise_curve([movie if frames == 3 else movie[:frames]]) for movie in (made, real)]
+    low, high = _common(curves)
+    ratio = float("nan")
+    if high > low:
+        levels = np.linspace(low, high, 9)
+        made_var, real_var = (np.interp(levels, means, variances) for means, variances in curves)
+        ratio = float(np.median(np.sqrt(np.maximum(made_var, 1e-12) / np.maximum(real_var, 1e-12))))
+    return Likeness(ratio, _sharpness(made) - _sharpness(real))
+
+
+def _common(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
+    """The brightness that both have."""
+    return max(float(means.min()) for means, _ in curves), min(float(means.max()) for means, _ in curves)
+
+
+def _sharpness(frames: np.ndarray) -> float:
+    """Power of fine structure beside that of large structure, in decibels, without the noise."""
+    power = spectrum(frames)
+    k = np.arange(len(power)) / len(power) / 2
+    noise = power[k > EMPTY].mean()
+    fine, broad = (max(float((power[(k >= a) & (k < b)] - noise).mean()), 1e-12) for a, b in (FINE, BROAD))
+    return 10 * math.log10(fine / broad)

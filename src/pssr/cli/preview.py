@@ -1,0 +1,52 @@
+"""`pssr preview`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pssr.cli.options import Axes, Channel, Missing, Phase, Scene, Series
+
+
+def preview(
+    high: Annotated[Path, typer.Argument(help="good frames: a stack", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", help="the picture to write, as .png")],
+    low: Annotated[Path | None, typer.Option(help="real low-resolution frames to compare with")] = None,
+    crappifier: Annotated[
+        str | None, typer.Option(help="a file from `pssr calibrate`, or a recipe such as airyscan")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="movie, single or zstack")] = "movie",
+    scale: Annotated[int | None, typer.Option(help="restored pixels per low-resolution pixel")] = None,
+    channel: Channel = None,
+    scene: Scene = None,
+    axes: Axes = None,
+    series: Series = None,
+    phase: Phase = None,
+    missing: Missing = None,
+) -> None:
+    """Look before you train: good frames, what the crappifier makes of them, and what your microscope gives.
+
+    Warns where crappified frames are clearly noisier, cleaner, sharper or blurrier than real ones, and where thin
+    filaments sink into the noise.
+
+    \b
+    pssr preview good.czi --channel mito -o preview.png
+    pssr preview good.czi --low fast.czi --channel mito --crappifier mito.yaml -o preview.png
+    """
+    # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
+    from pssr.api import movies
+    from pssr.api import preview as draw
+    from pssr.config import preset as named_preset
+    from pssr.io.open import Choices
+
+    choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
+    config = named_preset(preset).changed({} if scale is None else {"scale": scale})
+    good, real = (
+        None if path is None else movies([path], axis=config.axis, channel=channel, **choices)[0]
+        for path in (high, low)
+    )
+    assert good is not None
+    picture = draw(good, low=real, crappifier=crappifier, config=config)
+    for warning in picture.warnings:
+        print(f"warning: {warning}")
+    print(picture.save(out))
