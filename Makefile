@@ -49,6 +49,7 @@ docs: .venv/.docs
 bench: $(DEV)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/io.py
+	$(BIN)/python benchmarks/crappify.py
 	$(BIN)/python benchmarks/prediction.py
 	@echo "with a movie of your own: $(BIN)/python benchmarks/stability.py FILE"
 

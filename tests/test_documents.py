@@ -25,7 +25,7 @@ def commands() -> list[list[str]]:
 @pytest.fixture(scope="module")
 def helps() -> dict[str, str]:
     program = "import sys; from pssr.cli.main import main; sys.argv = ['pssr', sys.argv[1], '--help']; main()"
-    names = ("train", "predict", "info", "config", "demo")
+    names = ("train", "predict", "info", "calibrate", "preview", "config", "demo")
     return {
         name: subprocess.run(
             [sys.executable, "-c", program, name], capture_output=True, text=True, check=True
