@@ -43,7 +43,9 @@ def stack(tmp_path: Path, good_movie: np.ndarray) -> Path:
     return tmp_path / "a.ome.tif"
 
 
-@pytest.mark.parametrize("words", [[], ["train"], ["predict"], ["info"], ["calibrate"], ["preview"], ["config"], ["demo"]])
+@pytest.mark.parametrize(
+    "words", [[], ["train"], ["predict"], ["info"], ["calibrate"], ["preview"], ["config"], ["demo"]]
+)
 def test_help_shows_how_with_an_example(words):
     said = pssr(*words, "--help")
     assert said.returncode == 0
