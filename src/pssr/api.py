@@ -166,7 +166,10 @@ def _excerpts(source: Any, channel: str | int | None, choices: Choices) -> list[
         for movie in opened:
             first = max(len(movie) - EXCERPT_FRAMES, 0) // 2
             last = min(first + EXCERPT_FRAMES, len(movie))
-            found.append(np.stack([np.asarray(movie[t]) for t in range(first, last)]))
+            frames = np.stack([np.asarray(movie[t]) for t in range(first, last)])
+            if frames.ndim != 3:
+                raise ConfigError(f"calibration: frames are {frames.shape[1:]}, not (Y, X); give (T, Y, X)")
+            found.append(frames)
     return found
 
 

@@ -112,6 +112,13 @@ def test_a_name_that_no_config_would_find_is_refused(low):
         pssr.calibrate(low, out="a.txt")
 
 
+def test_an_image_that_is_no_movie_is_refused(low):
+    with pytest.raises(ConfigError, match=r"frames are \(128,\), not \(Y, X\)"):
+        pssr.calibrate(low[0])
+    with pytest.raises(ConfigError, match="give at least one"):
+        pssr.calibrate([])
+
+
 def test_real_movies_of_a_confocal_microscope(data_folder):
     found = pssr.calibrate(data_folder / "confocal_timelapse_membrane", series="T")
     assert 40 < found.transfer.gain.value < 60
