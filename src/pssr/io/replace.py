@@ -1,11 +1,15 @@
 """Put a finished file or folder under its name; what may not be replaced is refused before the work."""
 
+import errno
 import os
 import shutil
+import time
 from pathlib import Path
 
 from pssr.errors import WriteError
 from pssr.io.zarr_check import is_zarr
+
+WAITS_S = (0.01, 0.05, 0.2, 1.0)  # before a folder is looked at again
 
 
 def check_place(path: Path, folder: bool, overwrite: bool, source: Path | None) -> None:
@@ -82,6 +86,25 @@ def remove(*paths: Path) -> None:
     """Remove files and folders that are there."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+            _remove_folder(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it.
+
+    Zarr writes in threads, and the others are not stopped by the error of one: for a moment files may still come and go.
+    """
+    for wait_s in WAITS_S:
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+        time.sleep(wait_s)
+        if not folder.exists():
+            return
+    shutil.rmtree(folder)
