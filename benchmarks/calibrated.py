@@ -1,7 +1,8 @@
 """Does a calibrated crappifier restore real pictures better than the usual one? Real pairs of one exposure and a mean of many.
 
 `python benchmarks/calibrated.py FOLDER [STEPS]`: FOLDER/high and FOLDER/low hold files NAME_CHANNEL.tif of the same names. The
-last third of the fields is held back; models see high-resolution fields of the others alone, and the calibration their pairs.
+last third of the fields is held back; models see high-resolution fields of the others alone, and the calibration their pairs. The
+last model also learns from the pairs themselves.
 """
 
 import sys
@@ -41,10 +42,13 @@ def scores(guesses: list[np.ndarray], truths: list[np.ndarray]) -> tuple[float, 
     return float(psnr), float(ssim)
 
 
-def restored(config: Config, high: list[np.ndarray], low: list[np.ndarray]) -> list[np.ndarray]:
-    """The low fields, by a model that has seen the high ones."""
+def restored(
+    config: Config, high: list[np.ndarray], low: list[np.ndarray], partners: list[np.ndarray] | None = None
+) -> list[np.ndarray]:
+    """The low fields, by a model that has seen the high ones, and their real partners if they are given."""
     with tempfile.TemporaryDirectory() as name:
-        model = pssr.train([plane[None] for plane in high], Path(name) / "run", config=config)
+        real = None if partners is None else [plane[None] for plane in partners]
+        model = pssr.train([plane[None] for plane in high], Path(name) / "run", config=config, low=real)
         return [model.predict(plane[None])[0] for plane in low]
 
 
@@ -66,6 +70,7 @@ def main(folder: str, steps: str = "1500") -> None:
             "best Gaussian blur": max(scores(blurred, test_high) for blurred in blurs),
             "usual crappifier": scores(restored(usual, high[:seen], test_low), test_high),
             "calibrated crappifier": scores(restored(fit, high[:seen], test_low), test_high),
+            "calibrated, and real pairs": scores(restored(fit, high[:seen], test_low, low[:seen]), test_high),
         }
         for way, (psnr, ssim) in rows.items():
             print(f"{channel:<9}{way:<28}{psnr:>9.2f}{ssim:>8.3f}", flush=True)

@@ -18,7 +18,7 @@ from pssr.crappify.chain import crappifier as chain
 from pssr.crappify.figures import calibration_figure
 from pssr.crappify.preview import remade
 from pssr.data.intensity import Planes, measure
-from pssr.errors import ConfigError
+from pssr.errors import ConfigError, WriteError
 from pssr.io.atomic import write_whole
 from pssr.io.open import Choices, open_stack
 from pssr.io.series import stack_files
@@ -40,6 +40,7 @@ def train(
     *,
     preset: str = "movie",
     config: Config | None = None,
+    low: Source | Sequence[Source] | None = None,
     crappifier: Callable[..., torch.Tensor] | None = None,
     channel: str | int | None = None,
     series: str | None = None,
@@ -53,6 +54,8 @@ def train(
         out: the run folder.
         preset: `movie`, `single` or `zstack`; ignored where a config is given.
         config: a whole config instead.
+        low: real low-resolution partners of the sources, in the same order: they take the place of one of the two
+            crappified copies. `{"data.align": True}` among the settings moves pairs onto each other.
         crappifier: your own `(N, F, H, W)[, rng] -> (N, F, H / scale, W / scale)` instead of the config's.
         channel: name or number, or `all`; needed where a file has several.
         series: "T" or "Z" if a folder's files are the frames of one movie.
@@ -63,16 +66,19 @@ def train(
         PssrError: its message says what is wrong and what to do.
     """
     config = (config or named_preset(preset)).changed({**top, **(settings or {})})
-    given: list[Planes] = []
-    for one in _each(source):
-        if isinstance(one, str | Path):
-            given += movies([one], axis=config.axis, channel=channel, series=series)
-        else:
-            given.append(one)
-    with closing(fit(config, given, out, crappifier=[crappifier] if crappifier else [])) as events:
+    good, lows = (_opened(given, axis=config.axis, channel=channel, series=series) for given in (source, low))
+    with closing(fit(config, good, out, lows=lows, crappifier=[crappifier] if crappifier else [])) as events:
         for _ in events:
             pass
     return load(out)
+
+
+def _opened(given: Any, **choices: Any) -> list[Planes]:
+    """Movies of files and folders, and those that are given as they are; none of None."""
+    found: list[Planes] = []
+    for one in [] if given is None else _each(given):
+        found += movies([one], **choices) if isinstance(one, str | Path) else [one]
+    return found
 
 
 def load(path: str | Path, *, device: str = "auto", trust: Collection[str] = ()) -> Predictor:
@@ -121,6 +127,8 @@ def calibrate(
     highs: Any = (),
     dark: Any = None,
     out: str | Path | None = None,
+    align: bool = False,
+    overwrite: bool = False,
     channel: str | int | None = None,
     **choices: Unpack[Choices],
 ) -> Calibration:
@@ -128,9 +136,11 @@ def calibrate(
 
     Args:
         lows: files, folders or movies of one channel, all taken with the same settings; three frames in a row or more.
-        highs: the same fields at high resolution, in the same order and registered; for the blur.
+        highs: the same fields at high resolution, in the same order; for the blur, and for the noise of single images.
         dark: a file or movie recorded without light.
         out: where to write the crappifier as YAML, and a figure beside it as PNG; None writes nothing.
+        align: whether pairs over half a low-resolution pixel off are moved onto each other instead of refused.
+        overwrite: whether a crappifier that is there may be replaced.
         channel: name or number; needed where there are several.
         choices: `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
 
@@ -144,12 +154,14 @@ def calibrate(
     """
     if out is not None and Path(out).suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{out}: does not end in .yaml; name the crappifier so that pssr finds it")
+    if out is not None and Path(out).exists() and not overwrite:
+        raise WriteError(f"{out}: exists already; choose another name, or say that it may be overwritten")
     real, sharp, black = (_excerpts(source, channel, choices) for source in (lows, highs, dark))
     if not real:
         raise ConfigError("calibration: no low-resolution stack is given; give at least one")
     if not sharp:
         real = [low[:, :EXCERPT_PX, :EXCERPT_PX] for low in real]
-    found = measured(real, highs=sharp, dark=black[0] if black else None)
+    found = measured(real, highs=sharp, dark=black[0] if black else None, align=align)
     if out is not None:
         made = remade(found, real[0][:8], sharp[0][:8] if sharp else None)
         about = [f"measured by pssr-toolkit {version('pssr-toolkit')}", *found.lines()]
@@ -161,15 +173,13 @@ def calibrate(
 def _excerpts(source: Any, channel: str | int | None, choices: Choices) -> list[np.ndarray]:
     """At most 32 frames in a row from the middle of each movie."""
     found: list[np.ndarray] = []
-    for one in [] if source is None else _each(source):
-        opened = movies([one], channel=channel, **choices) if isinstance(one, str | Path) else [one]
-        for movie in opened:
-            first = max(len(movie) - EXCERPT_FRAMES, 0) // 2
-            last = min(first + EXCERPT_FRAMES, len(movie))
-            frames = np.stack([np.asarray(movie[t]) for t in range(first, last)])
-            if frames.ndim != 3:
-                raise ConfigError(f"calibration: frames are {frames.shape[1:]}, not (Y, X); give (T, Y, X)")
-            found.append(frames)
+    for movie in _opened(source, channel=channel, **choices):
+        first = max(len(movie) - EXCERPT_FRAMES, 0) // 2
+        last = min(first + EXCERPT_FRAMES, len(movie))
+        frames = np.stack([np.asarray(movie[t]) for t in range(first, last)])
+        if frames.ndim != 3:
+            raise ConfigError(f"calibration: frames are {frames.shape[1:]}, not (Y, X); give (T, Y, X)")
+        found.append(frames)
     return found
 
 

@@ -47,6 +47,11 @@ class Data(BaseModel):
     held_back: float = Field(
         0.1, ge=0, le=0.5, description="share of the frames (or files) kept for validation"
     )
+    align: bool = Field(
+        False,
+        description="whether good frames are moved and resized to lie on their real low-resolution partners; else pairs over "
+        "half a low-resolution pixel off are refused",
+    )
     workers: int = Field(0, ge=0, description="processes that cut patches; 0 cuts them between the steps")
 
 

@@ -35,6 +35,7 @@ class Source:
         high: counts that were 1.
         pixel_size_um: of the good pixels; None where unknown.
         interval_s: between frames; None where unknown.
+        partner: name, intensity scale and registration of its real low-resolution partner; None where it has none.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Source:
     high: float
     pixel_size_um: float | None = None
     interval_s: float | None = None
+    partner: str | None = None
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from pssr.crappify.calibrate import SIGNAL_PERCENTS
 from pssr.crappify.chain import Crappifier
 from pssr.crappify.figures import likeness_figure
+from pssr.crappify.pair import SIGNAL_PERCENTS
 from pssr.crappify.preview import likeness
 from pssr.crappify.thin import DETECTABLE, contrast_to_noise
 from pssr.data.intensity import Planes, measure

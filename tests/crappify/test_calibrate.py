@@ -9,9 +9,10 @@ from typer.testing import CliRunner
 
 import pssr
 from pssr.cli.main import app
-from pssr.crappify.calibrate import calibrate, sampled
+from pssr.crappify.calibrate import calibrate
 from pssr.crappify.chain import crappifier
 from pssr.crappify.figures import spectrum
+from pssr.crappify.pair import sampled
 from pssr.crappify.preview import remade
 from pssr.errors import ConfigError
 from pssr.recipes import recipe
@@ -42,8 +43,71 @@ def test_a_registered_pair_gives_the_blur(high, low):
     assert found.pair is not None
     assert found.pair.scale == SCALE
     assert found.pair.blur_px.value == pytest.approx(BLUR_PX, rel=0.1)
-    assert found.pair.contrast == pytest.approx(GAIN * PEAK / 1000, rel=0.05)
-    assert max(map(abs, found.pair.shift_px)) < 0.2
+    assert found.pair.contrast.value == pytest.approx(GAIN * PEAK / 1000, rel=0.05)
+    assert found.pair.level.value == pytest.approx(OFFSET - 50 * GAIN * PEAK / 1000, abs=3)
+    assert found.pair.worst.worst_px < 0.2
+    told = " ".join(found.lines())
+    for words in ("blur 1.", "counts for each high-resolution one", "registration: low is shifted by"):
+        assert words in told
+
+
+def test_a_pair_that_lies_off_is_measured_when_it_may_be_moved(high, low):
+    with pytest.raises(ConfigError, match="pair 1: low is shifted .* register them first"):
+        calibrate([low], highs=[np.roll(high, 8, 2)])
+    found = calibrate([low], highs=[np.roll(high, 8, 2)], align=True)
+    assert found.pair.worst.shift_px == pytest.approx((0, -2), abs=0.1)
+    assert found.pair.blur_px.value == pytest.approx(BLUR_PX, rel=0.1)
+
+
+def test_with_a_sharp_partner_single_images_tell_the_noise(high, low):
+    alone, paired = calibrate([low[:1]]), calibrate([low[:1]], highs=[high[:1]])
+    assert alone.transfer.upper_bound
+    assert not paired.transfer.upper_bound
+    assert paired.transfer.gain.value == pytest.approx(GAIN, rel=0.1)
+    assert not any("upper bound" in note for note in paired.notes)
+
+
+def test_stacks_of_different_light_widen_the_range_of_photons(high, low):
+    rng = np.random.default_rng(1)
+    light = np.stack([sampled((frame - 50) / 1000, BLUR_PX, SCALE) for frame in high])
+    dim = np.rint(
+        GAIN * rng.poisson(np.clip(light, 0, None) * PEAK / 4) + rng.normal(OFFSET, READ, light.shape)
+    )
+    steps = calibrate([low, dim]).steps
+    dimmest, brightest = next(s.settings["peak"]["log_uniform"] for s in steps if s.name == "poisson")
+    assert brightest / dimmest > 2.5
+
+
+def test_jittering_lines_are_part_of_the_crappifier(high):
+    rng, light = np.random.default_rng(2), []
+    for frame in high:
+        lines = (frame[1::SCALE] + frame[2::SCALE]) / 2 / 1000
+        x = np.arange(512)
+        moved = [np.interp(x + s, x, line) for s, line in zip(rng.normal(0, 1.2, 128), lines, strict=True)]
+        light.append(np.array(moved).reshape(128, 128, SCALE).mean(2))
+    shaky = np.rint(GAIN * rng.poisson(np.array(light) * 200) + rng.normal(OFFSET, READ, (8, 128, 128)))
+    found = calibrate([shaky])
+    low, high_ = next(s.settings["sd_px"] for s in found.steps if s.name == "line_jitter")
+    assert low < 0.3 < high_
+    assert "line jitter 0." in " ".join(found.lines())
+    assert (
+        crappifier(found.steps, 4)(torch.rand(2, 3, 64, 64), torch.Generator().manual_seed(0)).shape[-1] == 16
+    )
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        (lambda low: low, "levels 1 count apart, 9 bits, or more, not saturated"),
+        (lambda low: low * 16, "levels 16 counts apart, 9 bits, or more, not saturated"),
+        (lambda low: np.minimum(low, 200), "levels 1 count apart, 8 bits, "),
+        (lambda low: low + 0.5 * (low > 130), "no whole numbers"),
+    ],
+)
+def test_the_converter_is_read_off_the_counts(low, frames, words):
+    told = str(calibrate([frames(low)]).converter)
+    assert words in told
+    assert ("% saturated" in told) == (words.endswith("8 bits, "))
 
 
 @pytest.mark.parametrize("with_high", [True, False])
@@ -83,7 +147,7 @@ def test_it_says_what_it_cannot_know(low):
     [
         (lambda high: [high, high], "2 stacks for 1 low ones"),
         (lambda high: [high[:, :500]], "must be one whole number of times"),
-        (lambda high: [np.roll(high, 8, 2)], "register them first"),
+        (lambda high: [high[:, ::-1, ::-1]], "do not show the same field"),
     ],
 )
 def test_sharp_frames_of_another_field_are_refused(high, low, change, message):
@@ -99,10 +163,13 @@ def test_the_command_writes_a_crappifier_and_a_figure(tmp_path: Path, low, high)
     assert found.exit_code == 0, found.output
     assert "gain 2.0" in found.output or "gain 1.9" in found.output
     assert "counts per photon" in found.output
-    assert [step.name for step in recipe(str(tmp_path / "a.yaml"))][:3] == ["blur", "bin", "subsample"]
+    assert [step.name for step in recipe(str(tmp_path / "a.yaml"))][:3] == ["blur", "subsample", "bin"]
     assert "# gain" in (tmp_path / "a.yaml").read_text()
     with Image.open(tmp_path / "a.png") as picture:
         assert picture.size[0] > 1000
+    again = CliRunner().invoke(app, [str(word) for word in words])
+    assert "exists already" in str(again.exception)
+    assert CliRunner().invoke(app, [*map(str, words), "--overwrite"]).exit_code == 0
     config = pssr.preset("movie").changed({"crappifier": str(tmp_path / "a.yaml")})
     assert [step.name for step in config.crappifier][-2:] == ["poisson", "gaussian"]
 

@@ -69,3 +69,8 @@ def test_whole_files_are_held_back_with_all_their_planes():
     good, held = split([(9, 64, 64)] * 12, frames=3, ends="reflect", share=0.1, least_rows=32, files=files)
     assert {files[piece.movie] for piece in held} == {"f"}
     assert {files[piece.movie] for piece in good} == set("abcde")
+
+
+def test_regions_begin_on_the_grid_of_low_resolution_pixels():
+    train, held = split([(1, 401, 300)], frames=1, ends="reflect", share=0.1, least_rows=96, grid=4)
+    assert (train[0].bottom, held[0].top) == (304, 304)

@@ -118,3 +118,12 @@ def test_the_stability_loss_makes_the_network_less_sensitive_to_noise():
     plain, steady = trained(0.0), trained(2.0)
     assert steady[0] < 0.9 * plain[0]
     assert steady[1] < 1.3 * plain[1]
+
+
+def test_a_real_bundle_takes_the_place_of_the_first_copy_where_there_is_one():
+    setup, real = learner(), torch.rand(4, 3, 8, 8, generator=rng(9))
+    real[1:3] = float("nan")
+    p, without = two_pass(setup, good(), rng(), real), two_pass(setup, good(), rng())
+    torch.testing.assert_close(p.first[[0, 3]], setup.net(real[[0, 3]]))
+    torch.testing.assert_close(p.first[1:3], without.first[1:3])
+    torch.testing.assert_close(p.second, without.second)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Inputs, Missing, Phase, Scene, Series
+from pssr.cli.options import Axes, Channel, Inputs, Missing, Overwrite, Phase, Register, Scene, Series
 
 
 def calibrate(
@@ -14,8 +14,10 @@ def calibrate(
         Path, typer.Option("-o", "--out", help="the crappifier to write, as .yaml; a figure beside it")
     ],
     high: Annotated[
-        list[Path] | None, typer.Option(help="the same fields at high resolution, registered, for the blur")
+        list[Path] | None,
+        typer.Option(help="the same fields at high resolution, for the blur; as often as needed"),
     ] = None,
+    register: Register = False,
     dark: Annotated[Path | None, typer.Option(help="a recording without light, for the offset")] = None,
     channel: Channel = None,
     scene: Scene = None,
@@ -23,6 +25,7 @@ def calibrate(
     series: Series = None,
     phase: Phase = None,
     missing: Missing = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Measure gain, offset and noise in real low-resolution stacks: a crappifier fitted to your microscope.
 
@@ -31,6 +34,7 @@ def calibrate(
 
     \b
     pssr calibrate lowres.czi --channel mito -o mito.yaml
+    pssr calibrate low1.tif low2.tif --high good1.tif --high good2.tif --register -o mito.yaml
     pssr train good_movies/ -o runs/mito --set crappifier=mito.yaml
     """
     # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
@@ -38,6 +42,15 @@ def calibrate(
     from pssr.io.open import Choices
 
     choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
-    found = measure(inputs, highs=high or (), dark=dark, out=out, channel=channel, **choices)
+    found = measure(
+        inputs,
+        highs=high or (),
+        dark=dark,
+        out=out,
+        align=register,
+        overwrite=overwrite,
+        channel=channel,
+        **choices,
+    )
     print("\n".join(found.lines()))
     print(f"{out}\n{out.with_suffix('.png')}")

@@ -28,4 +28,10 @@ Missing = Annotated[
     typer.Option(help="fill missing planes with nan, zero or previous; else refused", show_default=False),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
+Register = Annotated[
+    bool,
+    typer.Option(
+        "--register", help="move pairs onto each other that lie over half a low-resolution pixel off"
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace outputs that exist")]

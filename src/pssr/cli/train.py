@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Inputs, Missing, Phase, Scene, Series
+from pssr.cli.options import Axes, Channel, Inputs, Missing, Phase, Register, Scene, Series
 from pssr.cli.stopping import between_events
 
 
@@ -14,6 +14,11 @@ def train(
     out: Annotated[
         Path, typer.Option("-o", "--out", help="the run folder; an interrupted run in it is continued")
     ],
+    low: Annotated[
+        list[Path] | None,
+        typer.Option(help="real low-resolution partners of the inputs, in their order; files or folders"),
+    ] = None,
+    register: Register = False,
     preset: Annotated[str, typer.Option(help="movie, single or zstack: settings to start from")] = "movie",
     config: Annotated[Path | None, typer.Option(help="a YAML file of settings, instead of a preset")] = None,
     scale: Annotated[
@@ -35,7 +40,7 @@ def train(
         list[str] | None, typer.Option("--set", help="any setting, such as train.lr=5e-4")
     ] = None,
 ) -> None:
-    """Train a model on high-resolution stacks alone.
+    """Train a model on high-resolution stacks alone, or with real low-resolution partners beside them.
 
     Low-resolution copies are made while it trains. Run the same command again to continue. Settings: preset,
     then --config, then the options here, then --set.
@@ -43,6 +48,7 @@ def train(
     \b
     pssr train good_movies/ -o runs/mito
     pssr train mito.czi -o runs/mito --channel mito --scale 4 --max-time 600
+    pssr train good/ --low fast/ -o runs/pairs --set crappifier=mito.yaml
     pssr train stack.tif -o runs/em --preset zstack --axes ZYX --set crappifier.poisson.peak=[50,200]
     """
     # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
@@ -57,16 +63,20 @@ def train(
 
     named = {
         "scale": scale, "frames": frames, "network.edsr.size": size, "train.steps": steps,
-        "train.max_time_s": max_time, "train.device": device, "seed": seed,
+        "train.max_time_s": max_time, "train.device": device, "seed": seed, "data.align": register or None,
     }  # fmt: skip
     chosen = read(config) if config else named_preset(preset)
     chosen = chosen.changed({k: v for k, v in named.items() if v is not None}).changed(
         assignments(settings or [])
     )
     choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
-    found = movies(inputs, axis=chosen.axis, channel=channel, **choices)
-    for note in dict.fromkeys(f"{one.stack.path.name}: {note}" for one in found for note in one.stack.notes):
+    found, lows = (
+        movies(given, axis=chosen.axis, channel=channel, **choices) for given in (inputs, low or [])
+    )
+    for note in dict.fromkeys(
+        f"{one.stack.path.name}: {note}" for one in found + lows for note in one.stack.notes
+    ):
         report(note)
-    with between_events() as check, closing(fit(chosen, found, out)) as events:
+    with between_events() as check, closing(fit(chosen, found, out, lows=lows)) as events:
         follow(events, check)
     print(f"model: {out / 'model.safetensors'}\nnext:  pssr predict {out} LOW_RESOLUTION_FILES -o restored/")

@@ -7,37 +7,38 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Num
 from scipy.ndimage import gaussian_filter
-from scipy.optimize import minimize_scalar
-from skimage.registration import phase_cross_correlation
 
-from pssr.crappify.photon_transfer import SMOOTH_PX, Estimate, PhotonTransfer, photon_transfer
-from pssr.errors import ConfigError, ReadError
+from pssr.crappify.differences import SMOOTH_PX
+from pssr.crappify.pair import SIGNAL_PERCENTS, Pair, measured_pairs
+from pssr.crappify.photon_transfer import PhotonTransfer, photon_transfer
+from pssr.errors import ReadError
 from pssr.parts import Part
 
 SPREAD = 1.2  # settings are drawn within this factor of what was measured, so that a network tolerates drift
-SIGNAL_PERCENTS = (1.0, 99.8)  # of the noise-free brightness: 0 and 1 of the frames that a network sees
 USUAL_BLUR_PX = (0.0, 0.6)
-LARGEST_BLUR_PX, LARGEST_SHIFT_PX = 6.0, 0.5
-FULL = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 SATURATED_SHARE = 1e-4
 SMOOTH = 0.5  # correlation of the noise of neighbours beyond which it is no detector's
 
 
 @dataclass(frozen=True)
-class Pair:
-    """How a high-resolution frame becomes the low-resolution frame of the same field.
+class Converter:
+    """The analog-to-digital converter, as its counts tell.
 
     Args:
-        blur_px: standard deviation of the blur in high-resolution pixels.
-        contrast: low-resolution counts for each high-resolution count.
-        shift_px: (Y, X) of the low frame against the high one, in low-resolution pixels.
-        scale: high-resolution pixels for each low-resolution pixel.
+        step: counts from level to level; 0 where counts are no whole numbers.
+        bits: that hold the highest level met; the converter may have more unless it is saturated.
+        saturated: share of pixels at the highest level; 0 where that is met no more often than by chance.
     """
 
-    blur_px: Estimate
-    contrast: float
-    shift_px: tuple[float, float]
-    scale: int
+    step: int
+    bits: int
+    saturated: float
+
+    def __str__(self) -> str:
+        if not self.step:
+            return "counts are no whole numbers: averaged or processed"
+        more = f"{self.saturated:.2%} saturated" if self.saturated else "or more, not saturated"
+        return f"levels {self.step} count{'s' if self.step > 1 else ''} apart, {self.bits} bits, {more}"
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,15 @@ class Calibration:
     Args:
         transfer: gain, offset and noise.
         signal: noise-free counts of what a network sees as 0 and 1.
-        bits: number of bits of the converter; None where no level is met often.
-        saturated: share of pixels at the highest level.
+        converter: its levels, and how many pixels are at the highest one.
         pair: None where no high-resolution frames were given.
-        steps: of the crappifier, settings drawn within a fifth of what was measured.
+        steps: of the crappifier, settings drawn within a fifth of what was measured, or over what the stacks span.
         notes: what a person should know.
     """
 
     transfer: PhotonTransfer
     signal: tuple[float, float]
-    bits: int | None
-    saturated: float
+    converter: Converter
     pair: Pair | None
     steps: tuple[Part, ...]
     notes: tuple[str, ...]
@@ -69,11 +68,18 @@ class Calibration:
             f"gain {found.gain} counts per photon",
             f"offset {found.offset} counts",
             f"read noise {found.read_noise} counts",
+            f"line jitter {found.jitter_px} low-resolution pixels",
             f"correlation along the line {found.correlation:.2f}",
             f"signal from {low:.4g} to {high:.4g} counts: {(high - low) / found.gain.value:.3g} photons",
+            f"converter: {self.converter}",
         ]
         if self.pair:
-            lines.append(f"blur {self.pair.blur_px} high-resolution pixels, scale {self.pair.scale}")
+            pair = self.pair
+            lines += [
+                f"blur {pair.blur_px} high-resolution pixels, scale {pair.scale}",
+                f"intensity {pair.contrast} low-resolution counts for each high-resolution one, from {pair.level}",
+                f"registration: low is {pair.worst} at most",
+            ]
         return [*lines, *(f"note: {note}" for note in self.notes)]
 
 
@@ -82,68 +88,118 @@ def calibrate(
     *,
     highs: Sequence[Num[np.ndarray, "t high_y high_x"]] = (),
     dark: Num[np.ndarray, "t y x"] | None = None,
+    align: bool = False,
 ) -> Calibration:
     """Measure a microscope's noise in its low-resolution stacks, and its blur if the same fields are given sharp.
 
     Args:
         lows: movies (T, Y, X) of counts, of one channel, all taken with the same settings.
-        highs: the same fields at high resolution, in the same order, registered; () if there are none.
+        highs: the same fields at high resolution, in the same order; () if there are none. Where the low movies have
+            fewer than three frames, these also tell the noise from the specimen.
         dark: frames recorded without light; without them the darkest parts give the offset.
+        align: whether pairs that do not lie on each other are moved.
 
     Raises:
         ReadError: nothing can be measured in the stacks.
         ConfigError: high-resolution stacks that do not belong to the low ones.
     """
-    transfer = photon_transfer(lows, dark=dark)
-    smooth = np.concatenate([gaussian_filter(low.mean(0), SMOOTH_PX / 2).ravel() for low in lows])
-    low, high = (float(n) for n in np.percentile(smooth, SIGNAL_PERCENTS))
+    pair = measured_pairs(highs, lows, align=align) if highs else None
+    truths = pair.truths if pair else ()
+    transfer = photon_transfer(lows, dark=dark, truths=truths)
+    spans = pair.spans if pair else tuple(_ends(low) for low in lows)
+    low, high = (float(n) for n in np.mean(spans, 0))
     if high - low < transfer.gain.value:
         raise ReadError(
             f"calibration: its signal spans {high - low:.3g} counts, less than one photon; give brighter stacks"
         )
-    pair = _pair(highs, lows) if highs else None
-    bits, saturated = _converter(lows)
+    converter = _converter(lows)
+    each = [_light(transfer, (low, high)), *_each(lows, dark, truths, spans)]
     return Calibration(
         transfer=transfer,
         signal=(low, high),
-        bits=bits,
-        saturated=saturated,
+        converter=converter,
         pair=pair,
-        steps=_steps(transfer, low, high, pair),
-        notes=_notes(transfer, saturated, pair, dark is not None),
+        steps=_steps(transfer, each, pair),
+        notes=_notes(transfer, converter.saturated, pair, dark is not None),
     )
 
 
-def _steps(transfer: PhotonTransfer, low: float, high: float, pair: Pair | None) -> tuple[Part, ...]:
-    """The chain of a point scanner with the measured settings."""
-    gain, span = transfer.gain.value, high - low
+def _ends(low: np.ndarray) -> tuple[float, float]:
+    """The counts of a stack that a network will see as 0 and 1, without the noise."""
+    dark, bright = np.percentile(gaussian_filter(low.mean(0), SMOOTH_PX / 2), SIGNAL_PERCENTS)
+    return float(dark), float(bright)
+
+
+def _light(transfer: PhotonTransfer, span: tuple[float, float]) -> tuple[float, float]:
+    """Photons at full scale, and noise where it is dark as a share of full scale."""
+    gain, (dark, bright) = transfer.gain.value, span
     # Light at the black level is counted too, and its shot noise cannot be told from read noise there.
-    black = max(gain * (low - transfer.offset.value), 0.0)
-    sigma = math.sqrt(transfer.read_noise.value**2 + black) / span
-    blur = list(USUAL_BLUR_PX) if pair is None else _around(pair.blur_px.value)["uniform"]
+    black = max(gain * (dark - transfer.offset.value), 0.0)
+    return (bright - dark) / gain, math.sqrt(transfer.read_noise.value**2 + black) / (bright - dark)
+
+
+def _each(
+    lows: Sequence[np.ndarray],
+    dark: np.ndarray | None,
+    truths: Sequence[np.ndarray],
+    spans: Sequence[tuple[float, float]],
+) -> list[tuple[float, float]]:
+    """The light of each stack by itself, where it can be told: stacks may differ in light, or have been scaled one by one."""
+    found = []
+    for k, low in enumerate(lows if len(lows) > 1 else ()):
+        try:
+            transfer = photon_transfer([low], dark=dark, truths=truths[k : k + 1])
+        except ReadError:
+            continue
+        light = _light(transfer, spans[k])
+        if light[0] > 1:
+            found.append(light)
+    return found
+
+
+def _steps(
+    transfer: PhotonTransfer, light: Sequence[tuple[float, float]], pair: Pair | None
+) -> tuple[Part, ...]:
+    """The chain of a point scanner with the measured settings.
+
+    Args:
+        transfer: of all stacks together.
+        light: photons and dark noise of all together, then of each.
+        pair: for the blur.
+    """
+    jitter = transfer.jitter_px.value
+    peaks, sigmas = zip(*light, strict=True)
+    blur = list(USUAL_BLUR_PX) if pair is None else _around([pair.blur_px.value])
     steps = [
         Part("blur", {"sigma_px": blur}),
-        Part("bin", {"axes": "x"}),
         Part("subsample", {"axes": "y"}),
-        Part("poisson", {"peak": {"log_uniform": _around(span / gain)["uniform"]}}),
-        Part("gaussian", {"sigma": _around(sigma)["uniform"]}),
+        *([Part("line_jitter", {"sd_px": _around([jitter]), "factor": None})] if jitter else []),
+        Part("bin", {"axes": "x"}),
+        Part("poisson", {"peak": {"log_uniform": _around(peaks)}}),
+        Part("gaussian", {"sigma": _around(sigmas)}),
     ]
     if transfer.correlation:
         steps.append(Part("response", {"correlation": round(transfer.correlation, 3)}))
     return tuple(steps)
 
 
-def _around(value: float) -> dict[str, list[float]]:
-    return {"uniform": [float(f"{value / SPREAD:.4g}"), float(f"{value * SPREAD:.4g}")]}
+def _around(values: Sequence[float]) -> list[float]:
+    """From somewhat less to somewhat more than the first value, or what most of the others span, if that is more."""
+    low, high = np.quantile(values, (0.1, 0.9)) if len(values) > 1 else (values[0], values[0])
+    return [float(f"{min(values[0] / SPREAD, low):.4g}"), float(f"{max(values[0] * SPREAD, high):.4g}")]
 
 
-def _converter(lows: Sequence[np.ndarray]) -> tuple[int | None, float]:
-    """Bits of the converter, and the share of pixels at its highest level."""
-    top = max(float(low.max()) for low in lows)
-    share = float(np.mean([(low == top).mean() for low in lows]))
-    if top not in FULL or share < SATURATED_SHARE:
-        return None, 0.0
-    return int(math.log2(top + 1)), share
+def _converter(lows: Sequence[np.ndarray]) -> Converter:
+    """Levels, bits and saturation."""
+    if any(np.any(low != np.rint(low)) for low in lows):
+        return Converter(0, 0, 0.0)
+    levels = np.unique(np.concatenate([np.unique(low).astype(np.int64) for low in lows]))
+    step, top = int(np.gcd.reduce(np.diff(levels))), int(levels[-1])
+    at_top, below = (sum(int((low == level).sum()) for low in lows) for level in levels[[-1, -2]])
+    share = at_top / sum(low.size for low in lows)
+    # A level that light reaches by chance is met about as often as the one below it.
+    saturated = share if share > SATURATED_SHARE and at_top > 3 * below else 0.0
+    return Converter(step, max(top // step, 1).bit_length(), saturated)
 
 
 def _notes(transfer: PhotonTransfer, saturated: float, pair: Pair | None, dark: bool) -> tuple[str, ...]:
@@ -168,62 +224,3 @@ def _notes(transfer: PhotonTransfer, saturated: float, pair: Pair | None, dark: 
             f"{USUAL_BLUR_PX[0]:g} to {USUAL_BLUR_PX[1]:g} px is kept; give registered pairs with --high"
         )
     return tuple(notes)
-
-
-def _pair(highs: Sequence[np.ndarray], lows: Sequence[np.ndarray]) -> Pair:
-    """Blur, contrast and shift between the two, over all pairs together."""
-    if len(highs) != len(lows):
-        raise ConfigError(
-            f"high: {len(highs)} stacks for {len(lows)} low ones; give one for each, in the same order"
-        )
-    scales = {
-        (h.shape[1] / low.shape[1], h.shape[2] / low.shape[2]) for h, low in zip(highs, lows, strict=True)
-    }
-    scale = round(next(iter(scales))[0])
-    if scales != {(scale, scale)}:
-        raise ConfigError(
-            f"high: is {sorted(scales)} times as large as low; it must be one whole number of times"
-        )
-    sharp = [np.asarray(high, dtype=np.float64).mean(0) for high in highs]
-    coarse = [np.asarray(low, dtype=np.float64).mean(0) for low in lows]
-    shifts = [
-        phase_cross_correlation(low, sampled(high, 1.0, scale), upsample_factor=20)[0]
-        for high, low in zip(sharp, coarse, strict=True)
-    ]
-    worst = max(shifts, key=lambda shift: float(np.abs(shift).max()))
-    if np.abs(worst).max() > LARGEST_SHIFT_PX:
-        raise ConfigError(
-            f"high: lies {worst[0]:+.2f}, {worst[1]:+.2f} low-resolution pixels from low; register them first"
-        )
-
-    def misfit(sigma_px: float) -> float:
-        return float(
-            sum(_residual(sampled(h, sigma_px, scale), c)[1] for h, c in zip(sharp, coarse, strict=True))
-        )
-
-    best = minimize_scalar(misfit, bounds=(0.05, LARGEST_BLUR_PX), method="bounded").x
-    each = [
-        minimize_scalar(lambda s, h=h, c=c: _residual(sampled(h, s, scale), c)[1], bounds=(0.05, LARGEST_BLUR_PX), method="bounded").x
-        for h, c in zip(sharp, coarse, strict=True)
-    ]  # fmt: skip
-    error = float(np.std(each) / math.sqrt(len(each))) if len(each) > 1 else float("nan")
-    contrast = float(
-        np.mean([_residual(sampled(h, best, scale), c)[0] for h, c in zip(sharp, coarse, strict=True)])
-    )
-    return Pair(Estimate(float(best), error), contrast, (float(worst[0]), float(worst[1])), scale)
-
-
-def sampled(high: Num[np.ndarray, "high_y high_x"], sigma_px: float, scale: int) -> Num[np.ndarray, "y x"]:
-    """A sharp frame blurred, integrated along the lines and skipped across them, as a point scanner does."""
-    blurred = gaussian_filter(high, sigma_px)
-    y, x = (side // scale * scale for side in high.shape)
-    along = blurred[:y, :x].reshape(y, x // scale, scale).mean(2).reshape(y // scale, scale, x // scale)
-    middle: np.ndarray = (along[:, (scale - 1) // 2] + along[:, scale // 2]) / 2
-    return middle
-
-
-def _residual(model: np.ndarray, low: np.ndarray) -> tuple[float, float]:
-    """Slope of the best line from the model to the frame, and the share of variance that it leaves."""
-    m, x = model - model.mean(), low - low.mean()
-    slope = float((m * x).sum() / max(float((m * m).sum()), 1e-12))
-    return slope, float(((x - slope * m) ** 2).sum() / max(float((x * x).sum()), 1e-12))

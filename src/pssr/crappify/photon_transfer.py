@@ -1,8 +1,7 @@
 """Gain and noise of a detector from the pictures it made: the photon-transfer curve.
 
-The second difference of three frames in time, sharpened along both axes, is free of the specimen where that is still or
-moves evenly: its square is the noise alone, var = gain * mean + intercept (Foi et al., IEEE Transactions on Image
-Processing 17, 1737 (2008), for the model; the temporal difference for movies).
+The variance of the noise is a straight line over the brightness, var = gain * mean + intercept (Foi et al., IEEE
+Transactions on Image Processing 17, 1737 (2008)); the noise is that of the second difference in time.
 """
 
 import math
@@ -13,17 +12,21 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import convolve1d, gaussian_filter, gaussian_gradient_magnitude
 
+from pssr.crappify.differences import (
+    MOST_TRIPLES,
+    SECOND,
+    SMOOTH_PX,
+    Bins,
+    binned,
+    differences,
+    residuals,
+    windows,
+)
+from pssr.crappify.jitter import line_jitter
 from pssr.errors import ReadError
 
-SECOND = np.array([1.0, -2.0, 1.0])
-WEIGHTS = SECOND**2 / 6  # of the pixels in the variance of a normalised second difference
-BINS, LEAST_PIXELS, MOST_PIXELS, MOST_TRIPLES = 24, 300, 3_000_000, 30
-SMOOTH_PX, CLIP_SD = 2.0, 4.0
-CLIPPED_SHARE = 0.99887  # of the variance of a normal distribution that lies within four standard deviations
-ALIKE = 1 + 2 * (
-    (4 / 6) ** 2 + (1 / 6) ** 2
-)  # pixels of a second difference that count as one, along one axis
 DARK_PERCENT, LEAST_CORRELATION = 1.0, 0.04
+NONE = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,12 @@ class PhotonTransfer:
         offset: counts without light: those of the darkest parts, or of a dark recording.
         read_noise: counts, standard deviation.
         correlation: of the noise of neighbouring pixels along x.
-        frames: how many frames in a row were used: with fewer than three, the specimen counts as noise and all
-            is an upper bound.
+        jitter_px: standard deviation of the shift of lines along x, in low-resolution pixels; 0 where none is found.
+        frames: how many frames in a row were used.
+        upper_bound: whether the specimen may have been counted as noise: with fewer than three frames, and no truth.
         means: of the bins of brightness, in counts.
-        variances: of the noise in the bins, in counts squared, as they were measured (with the correlation in them).
+        variances: of the noise in the bins, in counts squared, as they were measured (with the correlation in them, but
+            without what the jitter of lines adds).
         slope: of the variance over the mean, as it was measured.
         intercept: likewise, at mean 0.
     """
@@ -58,35 +63,26 @@ class PhotonTransfer:
     offset: Estimate
     read_noise: Estimate
     correlation: float
+    jitter_px: Estimate
     frames: int
+    upper_bound: bool
     means: Float[np.ndarray, " bins"]
     variances: Float[np.ndarray, " bins"]
     slope: float
     intercept: float
 
-    @property
-    def upper_bound(self) -> bool:
-        """Whether the specimen may have been counted as noise."""
-        return self.frames < 3
 
-
-@dataclass(frozen=True)
-class _Pixels:
-    """Squares of differences, means of the pixels they were made of, smoothed brightness and its slope."""
-
-    square: np.ndarray
-    mean: np.ndarray
-    smooth: np.ndarray
-    slope: np.ndarray
-
-
-def photon_transfer(movies: Sequence[np.ndarray], *, dark: np.ndarray | None = None) -> PhotonTransfer:
+def photon_transfer(
+    movies: Sequence[np.ndarray], *, dark: np.ndarray | None = None, truths: Sequence[np.ndarray] = ()
+) -> PhotonTransfer:
     """Gain, offset and read noise from low-resolution movies.
 
     Args:
         movies: (T, Y, X) counts; three frames or more, still or moving, are best.
         dark: (T, Y, X) counts recorded without light; without it the darkest parts of the movies give the offset, which
             is right where some part of them is dark.
+        truths: (Y, X) noise-free counts of the mean of each movie, where they are known; only asked for where no movie
+            has three frames.
 
     Raises:
         ReadError: movies too small, or without any spread of brightness.
@@ -95,26 +91,33 @@ def photon_transfer(movies: Sequence[np.ndarray], *, dark: np.ndarray | None = N
     used = [np.asarray(movie, dtype=np.float64) for movie in movies if len(movie) >= frames]
     if min(min(movie.shape[1:]) for movie in used) < 16:
         raise ReadError("calibration: frames are smaller than 16 px; give larger ones")
-    means, variances, weights = _curve(used, frames)
-    slope, intercept, covariance = _line(means, variances, weights)
+    against_truth = frames < 3 and len(truths) > 0
+    if against_truth:
+        used = [np.asarray(movie, dtype=np.float64) for movie in movies]
+        pixels = residuals([movie[0] for movie in used], truths)
+    else:
+        pixels = differences(used, frames)
+    bins = binned(pixels)
+    fit, covariance = _line(bins)
+    jitter = line_jitter(used, fit[0], fit[1]) if frames == 3 else NONE
+    if jitter != NONE:
+        bins = binned(pixels, by_step=True)
+        fit, covariance = _line(bins, with_jitter=True)
     c = _correlation(used, frames)
     # What a one-pole response along x does to the variance of white noise, and to its second difference.
     kept = (1 - c) / (1 + c) * (6 - 8 * c + 2 * c**2) / 6
     offset = _offset(used, dark)
-    gain, level = slope / kept, intercept / kept
-    read = math.sqrt(max(level + gain * offset.value, 0.0))
-    spread = math.sqrt(
-        max(covariance[1, 1] + 2 * offset.value * covariance[0, 1] + offset.value**2 * covariance[0, 0], 0)
-    )
-    read_error = math.hypot(spread / kept, gain * offset.error) / (2 * max(read, 1e-9))
+    slope, intercept, added = fit
     return PhotonTransfer(
-        gain=Estimate(gain, math.sqrt(covariance[0, 0]) / kept),
+        gain=Estimate(slope / kept, math.sqrt(covariance[0, 0]) / kept),
         offset=offset,
-        read_noise=Estimate(read, min(read_error, math.sqrt(spread / kept + 1e-12))),
+        read_noise=_read_noise(slope / kept, intercept / kept, covariance / kept**2, offset),
         correlation=c,
+        jitter_px=Estimate(*jitter),
         frames=frames,
-        means=means,
-        variances=variances,
+        upper_bound=frames < 3 and not against_truth,
+        means=bins.mean,
+        variances=bins.variance - added * bins.step,
         slope=slope,
         intercept=intercept,
     )
@@ -133,85 +136,39 @@ def noise_curve(
     """
     frames = min(max(len(movie) for movie in movies), 3)
     used = [np.asarray(movie, dtype=np.float64) for movie in movies if len(movie) >= frames]
-    means, variances, _ = _curve(used, frames)
-    return means, variances
+    bins = binned(differences(used, frames))
+    return bins.mean, bins.variance
 
 
-def _curve(movies: Sequence[np.ndarray], frames: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    parts = [_differences(window) for movie in movies for window in _windows(movie, frames)]
-    columns = (
-        np.concatenate([getattr(p, name) for p in parts]) for name in ("square", "mean", "smooth", "slope")
-    )
-    return _binned(_Pixels(*columns))
-
-
-def _windows(movie: np.ndarray, frames: int) -> list[np.ndarray]:
-    """Frames in a row, spread over the movie."""
-    count = len(movie) - frames + 1
-    starts = np.unique(np.linspace(0, count - 1, min(count, MOST_TRIPLES)).round().astype(int))
-    return [movie[t : t + frames] for t in starts]
-
-
-def _differences(window: np.ndarray) -> _Pixels:
-    """Along time where there are frames for it, and along both axes."""
-    in_time = {1: np.array([1.0]), 2: np.array([-1.0, 1.0]) / math.sqrt(2), 3: SECOND / math.sqrt(6)}[
-        len(window)
-    ]
-    d = np.tensordot(in_time, window, 1)
-    mean = np.tensordot(in_time**2, window, 1)
-    for axis in (0, 1):
-        d = convolve1d(d, SECOND / math.sqrt(6), axis=axis)
-        mean = convolve1d(mean, WEIGHTS, axis=axis)
-    smooth = gaussian_filter(window.mean(0), SMOOTH_PX)
-    slope = gaussian_gradient_magnitude(window.mean(0), SMOOTH_PX)
-    inner = (slice(2, -2), slice(2, -2))
-    keep = slice(None, None, max(1, d[inner].size * MOST_TRIPLES // MOST_PIXELS))
-    return _Pixels(*(a[inner].ravel()[keep] for a in (d**2, mean, smooth, slope)))
-
-
-def _binned(pixels: _Pixels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, variance and effective number of pixels in bins of brightness, without their steeper halves."""
-    low, high = np.percentile(pixels.smooth, (0.2, 99.9))
-    edges = np.linspace(low, high, BINS + 1)
-    number = np.digitize(pixels.smooth, edges) - 1
-    least = min(LEAST_PIXELS, max(40, len(pixels.square) // (2 * BINS)))
-    rows = []
-    for k in range(BINS):
-        inside = np.flatnonzero(number == k)
-        if inside.size < least:
-            continue
-        flat = inside[pixels.slope[inside] <= np.median(pixels.slope[inside])]
-        square = pixels.square[flat]
-        # The median of a squared normal variable is 0.4549 of its mean.
-        limit = CLIP_SD**2 * np.median(square) / 0.4549
-        rows.append(
-            (pixels.mean[flat].mean(), square[square <= limit].mean() / CLIPPED_SHARE, flat.size / ALIKE**2)
-        )
-    if len(rows) < 2:
-        raise ReadError(
-            "calibration: all pixels are about equally bright; give frames with structure, not flat ones"
-        )
-    means, variances, weights = np.array(rows).T
-    return means, variances, weights
-
-
-def _line(means: np.ndarray, variances: np.ndarray, weights: np.ndarray) -> tuple[float, float, np.ndarray]:
-    """Slope and intercept of the variance over the mean, and their covariance."""
-    expected = variances
+def _line(bins: Bins, *, with_jitter: bool = False) -> tuple[tuple[float, float, float], np.ndarray]:
+    """Slope and intercept of the variance over the mean, what jitter adds for each step, and their covariance."""
+    columns = [bins.mean, np.ones_like(bins.mean), *([bins.step] if with_jitter else [])]
+    design, expected = np.stack(columns, 1), bins.variance
     for _ in range(5):
         # The mean of n squared normal variables of variance v has the variance 2 v^2 / n.
-        precision = weights / (2 * np.maximum(expected, 1e-12) ** 2)
-        design = np.stack([means, np.ones_like(means)], 1)
+        precision = bins.weight / (2 * np.maximum(expected, 1e-12) ** 2)
         covariance = np.linalg.inv(design.T @ (precision[:, None] * design))
-        slope, intercept = covariance @ design.T @ (precision * variances)
-        expected = np.maximum(slope * means + intercept, 0.05 * variances)
-    if slope <= 0:
+        fit = covariance @ design.T @ (precision * bins.variance)
+        expected = np.maximum(design @ fit, 0.05 * bins.variance)
+    if fit[0] <= 0:
         raise ReadError(
             "calibration: brighter pixels are not noisier, so no photons can be counted; were the frames averaged, "
             "denoised or scaled one by one?"
         )
-    scatter = float((precision * (variances - slope * means - intercept) ** 2).sum()) / max(len(means) - 2, 1)
-    return float(slope), float(intercept), covariance * max(scatter, 1.0)
+    scatter = float((precision * (bins.variance - design @ fit) ** 2).sum()) / max(
+        len(design) - len(columns), 1
+    )
+    added = float(fit[2]) if with_jitter else 0.0
+    return (float(fit[0]), float(fit[1]), added), covariance * max(scatter, 1.0)
+
+
+def _read_noise(gain: float, level: float, covariance: np.ndarray, offset: Estimate) -> Estimate:
+    """Standard deviation of the noise without light."""
+    read = math.sqrt(max(level + gain * offset.value, 0.0))
+    at = np.array([offset.value, 1.0])
+    spread = math.sqrt(max(float(at @ covariance[:2, :2] @ at), 0.0))
+    error = math.hypot(spread, gain * offset.error) / (2 * max(read, 1e-9))
+    return Estimate(read, min(error, math.sqrt(spread + 1e-12)))
 
 
 def _correlation(movies: Sequence[np.ndarray], frames: int) -> float:
@@ -220,7 +177,7 @@ def _correlation(movies: Sequence[np.ndarray], frames: int) -> float:
         return 0.0
     found = []
     for movie in movies:
-        for window in _windows(movie, 3)[:8]:
+        for window in windows(movie, 3)[:8]:
             e = convolve1d(np.tensordot(SECOND, window, 1), SECOND, axis=0)[2:-2, 2:-2]
             slope = gaussian_gradient_magnitude(window.mean(0), SMOOTH_PX)[2:-2, 2:-2]
             flat = slope[:, 1:] <= np.percentile(slope, 25)

@@ -50,7 +50,7 @@ def remade(
     else:
         assert found.pair is not None
         sharp = np.asarray(high, dtype=np.float64)
-        counts = found.pair.contrast * (sharp - sharp.mean()) + np.mean(real)
+        counts = found.pair.contrast.value * (sharp - sharp.mean()) + np.mean(real)
         steps, scale, level = list(found.steps), found.pair.scale, (counts - low) / (top - low)
     chain = crappifier([_middle(step) for step in steps], scale)
     side = [n // scale * scale for n in level.shape[1:]]

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from pssr.crappify.optics import check_factor
 from pssr.crappify.settings import Setting, check_above, check_between, each, settled
 
 Frames = Float[Tensor, "n f h w"]
@@ -20,21 +21,24 @@ class LineJitter:
     """Each line begins a little too early or too late, each time anew.
 
     Args:
-        sd_px: standard deviation of the shift along x, in pixels of the frames as they are at this step.
+        sd_px: standard deviation of the shift along x, in pixels of the frames as they are at this step, times `factor`.
+        factor: 1, or null for the scale of the run: then `sd_px` counts low-resolution pixels before they are binned.
     """
 
     random: ClassVar[bool] = True
     mean: ClassVar[str] = "kept"
     sd_px: Setting = 0.3
+    factor: int | None = 1
 
     def __post_init__(self) -> None:
         check_above("line_jitter.sd_px", self.sd_px, 0, allow_equal=True)
+        check_factor("line_jitter.factor", self.factor)
 
     def __call__(self, frames: Frames, rng: torch.Generator) -> Frames:
         """The frames with shifted lines; beyond the border the border pixel repeats."""
         n, f, h, _ = frames.shape
         shift = torch.randn((n, f, h, 1), generator=rng, device=frames.device, dtype=frames.dtype)
-        return _along_x(frames, _columns(frames) + settled(self.sd_px) * shift)
+        return _along_x(frames, _columns(frames) + settled(self.sd_px) * (self.factor or 1) * shift)
 
 
 @dataclass(frozen=True)

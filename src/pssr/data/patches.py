@@ -1,7 +1,7 @@
 """Random patches of good bundles: the same crop, flip and turn for all frames, chosen for content."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -60,6 +60,21 @@ class PlaneCache:
 
 
 @dataclass(frozen=True)
+class Partner:
+    """Real low-resolution frames of a movie, pixel on pixel.
+
+    Args:
+        movie: which of the cache's movies.
+        scale: of intensity: what is 0 and 1 there as in the good movie.
+        factor: good pixels for each of its pixels.
+    """
+
+    movie: int
+    scale: Intensity
+    factor: int
+
+
+@dataclass(frozen=True)
 class Patches:
     """Good bundles as training patches, numbered from 0 without end.
 
@@ -75,6 +90,7 @@ class Patches:
         batch: items in a step.
         seed: of the run.
         tries: crops looked at for each patch; the one with most structure wins. 1 takes any.
+        partners: by movie, where there are any.
     """
 
     cache: PlaneCache
@@ -86,6 +102,7 @@ class Patches:
     batch: int
     seed: int
     tries: int = 4
+    partners: Mapping[int, Partner] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for piece in self.pieces:
@@ -95,16 +112,31 @@ class Patches:
                     f"data.patch_px: {self.size_px} is larger than a movie of {rows} x {columns} px; use a smaller patch"
                 )
 
-    def __getitem__(self, k: int) -> Float[np.ndarray, "f p p"]:
-        """Patch k: (F, size, size), float32 on the 0..1 scale of its movie."""
+    def __getitem__(self, k: int) -> tuple[Float[np.ndarray, "f p p"], ...]:
+        """Patch k: (F, size, size), float32 on the 0..1 scale of its movie.
+
+        Where any movie has a partner, the partner's patch comes second, as (F, size / factor, size / factor); it is
+        not a number where this one has none.
+        """
         rng = rng_for(self.seed, k // self.batch, k % self.batch)
         which = rng.choice(len(self.pieces), p=self._weights)
         piece, bundles = self.pieces[which], self._bundles[which]
         bundle = bundles[rng.integers(len(bundles))]
         planes = [self.cache.plane(piece.movie, t) for t in bundle]
         top, left = self._corner(planes[len(planes) // 2], piece, rng)
-        crop = np.stack([p[top : top + self.size_px, left : left + self.size_px] for p in planes])
-        return self.scales[piece.movie].to_unit(_turned(crop, int(rng.integers(8))))
+        turn = int(rng.integers(8))
+        partner = self.partners.get(piece.movie)
+        if partner is not None:
+            top, left = (corner // partner.factor * partner.factor for corner in (top, left))
+        good = self.scales[piece.movie].to_unit(_turned(_cut(planes, top, left, self.size_px), turn))
+        if not self.partners:
+            return (good,)
+        side = self.size_px // next(iter(self.partners.values())).factor
+        if partner is None:
+            return good, np.full((self.frames, side, side), np.nan, np.float32)
+        planes = [self.cache.plane(partner.movie, t) for t in bundle]
+        low = _cut(planes, top // partner.factor, left // partner.factor, side)
+        return good, partner.scale.to_unit(_turned(low, turn))
 
     @cached_property
     def _bundles(self) -> list[list[tuple[int, ...]]]:
@@ -134,6 +166,10 @@ class Patches:
         ]
         best = int(np.argmax(spread))
         return int(tops[best]), int(lefts[best])
+
+
+def _cut(planes: Sequence[np.ndarray], top: int, left: int, side: int) -> Num[np.ndarray, "f p p"]:
+    return np.stack([plane[top : top + side, left : left + side] for plane in planes])
 
 
 def _turned(crop: Num[np.ndarray, "f p p"], which: int) -> Num[np.ndarray, "f p p"]:

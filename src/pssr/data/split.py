@@ -42,6 +42,7 @@ def split(
     share: float,
     least_rows: int,
     files: Sequence[Hashable] | None = None,
+    grid: int = 1,
 ) -> tuple[list[Piece], list[Piece]]:
     """Training and validation pieces: by file, else by block of time, else by region.
 
@@ -56,6 +57,7 @@ def split(
         share: of the material to hold back, 0..0.5; 0 holds nothing back.
         least_rows: rows that a region must have to be of use, the patch size.
         files: which file each movie is from, since planes of one stack show the same specimen; None: one each.
+        grid: rows of regions are multiples of it, so that low-resolution partners can be cut alike.
 
     Returns:
         Pieces to train on and pieces to validate on.
@@ -73,7 +75,7 @@ def split(
         good = [piece for piece in whole if origin[piece.movie] not in last]
         held = [piece for piece in whole if origin[piece.movie] in last]
     else:
-        pairs = [_split_one(piece, frames, share, least_rows) for piece in whole]
+        pairs = [_split_one(piece, frames, share, least_rows, grid) for piece in whole]
         good, held = [a for a, _ in pairs], [b for _, b in pairs if b is not None]
     good = [piece for piece in good if piece.bundles(frames, ends)]
     held = [piece for piece in held if piece.bundles(frames, ends)]
@@ -85,7 +87,9 @@ def split(
     return good, held
 
 
-def _split_one(piece: Piece, frames: int, share: float, least_rows: int) -> tuple[Piece, Piece | None]:
+def _split_one(
+    piece: Piece, frames: int, share: float, least_rows: int, grid: int
+) -> tuple[Piece, Piece | None]:
     length, gap = piece.stop - piece.start, frames - 1
     count = max(1, round(share * length))
     first = piece.stop - count
@@ -95,7 +99,7 @@ def _split_one(piece: Piece, frames: int, share: float, least_rows: int) -> tupl
         )
     rows = max(round(share * piece.bottom), least_rows)
     if piece.bottom - rows >= 2 * least_rows:
-        edge = piece.bottom - rows
+        edge = (piece.bottom - rows) // grid * grid
         return Piece(piece.movie, 0, piece.stop, 0, edge), Piece(
             piece.movie, 0, piece.stop, edge, piece.bottom
         )

@@ -44,7 +44,12 @@ class Progress:
 
 
 def fit(
-    config: Config, movies: Sequence[Planes], out: str | Path, *, crappifier: Sequence[CrappifierStep] = ()
+    config: Config,
+    movies: Sequence[Planes],
+    out: str | Path,
+    *,
+    lows: Sequence[Planes | None] = (),
+    crappifier: Sequence[CrappifierStep] = (),
 ) -> Generator[Event, None, None]:
     """Train on high-resolution movies, or go on with the training in that folder.
 
@@ -54,6 +59,8 @@ def fit(
         config: the settings.
         movies: high-resolution planes, each a `Movie` or a (T, Y, X) array.
         out: the run folder.
+        lows: real low-resolution movies of the same fields and times, one for each movie, None where there is none; ()
+            trains on the crappifier alone. They take the place of one of the two bad copies.
         crappifier: callables `(N, F, H, W)[, rng] -> ...` instead of the config's chain.
 
     Yields:
@@ -68,7 +75,7 @@ def fit(
     config = fitted(config, movies)
     device = choose_device(config.train.device)
     run = open_run(Path(out), config, fast_precision(device) if config.train.precision == "auto" else "")
-    job = prepare(run.config, movies, device, crappifier)
+    job = prepare(run.config, movies, device, lows=lows, steps=crappifier)
     progress = _resume(run, job)
     keep_config(run)
     yield _started(run, job, progress)
@@ -105,12 +112,12 @@ def _train(run: Run, job: Job, progress: Progress) -> Generator[Event, None, Non
             yield Saved(progress.step, run.model)
 
 
-def _step(run: Run, job: Job, progress: Progress, batches: Iterator[Tensor]) -> Step:
+def _step(run: Run, job: Job, progress: Progress, batches: Iterator[list[Tensor]]) -> Step:
     config, start = run.config, time.perf_counter()
     lr = one_cycle(progress.share(config), config.train.lr)
-    good = next(batches).to(job.device)
+    good, *real = (patches.to(job.device) for patches in next(batches))
     rng = generator(config.seed, progress.step, CRAPPIFY, job.device)
-    loss, terms = learn(job.learner, good, rng, lr)
+    loss, terms = learn(job.learner, good, rng, lr, *real)
     progress.step += 1
     average(
         job.averaged.state_dict(), job.learner.net.state_dict(), step=progress.step, memory=config.train.ema
@@ -121,8 +128,8 @@ def _step(run: Run, job: Job, progress: Progress, batches: Iterator[Tensor]) -> 
     return Step(progress.step, loss, terms, lr, progress.elapsed_s, progress.share(config))
 
 
-def _batches(config: Config, job: Job, step: int) -> Iterator[Tensor]:
-    """Batches of good bundles from the given step on; the same for any number of workers."""
+def _batches(config: Config, job: Job, step: int) -> Iterator[list[Tensor]]:
+    """Batches of good bundles, with their real partners, from the given step on; the same for any number of workers."""
     batch = config.data.batch
     return iter(
         DataLoader(

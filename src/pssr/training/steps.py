@@ -38,16 +38,23 @@ class Learner:
     gain: float = 0.0
 
 
-def two_pass(learner: Learner, good: Float[Tensor, "n f h w"], rng: torch.Generator) -> TwoPass:
+def two_pass(
+    learner: Learner,
+    good: Float[Tensor, "n f h w"],
+    rng: torch.Generator,
+    real: Float[Tensor, "n f low_h low_w"] | None = None,
+) -> TwoPass:
     """Both answers of the network, from one forward over both bad copies.
 
     Args:
         learner: the network and its crappifier.
         good: bundles on the 0..1 scale.
         rng: every draw comes from here.
+        real: bad bundles as the microscope made them, not a number where there are none; they take the place of the first
+            copy.
     """
     first, second = learner.crappifier.two_draws(good, rng)
-    lows = repeated_alike(first, good), repeated_alike(second, good)
+    lows = beside_real(repeated_alike(first, good), real), repeated_alike(second, good)
     lows, good = _brightened(lows, good, learner.gain, rng)
     low = torch.cat(lows).contiguous(memory_format=torch.channels_last)
     with torch.autocast(good.device.type, dtype=learner.dtype, enabled=learner.dtype != torch.float32):
@@ -55,6 +62,16 @@ def two_pass(learner: Learner, good: Float[Tensor, "n f h w"], rng: torch.Genera
     one, other = answers.float().chunk(2)
     middle = good.shape[1] // 2
     return TwoPass(one, other, good[:, middle : middle + 1])
+
+
+def beside_real(low: Tensor, real: Tensor | None) -> Tensor:
+    """Crappified bundles, and real ones where there are any.
+
+    Args:
+        low: (N, F, h, w) made of good bundles.
+        real: likewise, not a number in bundles that have no real partner.
+    """
+    return low if real is None else torch.where(torch.isnan(real), low, real)
 
 
 def repeated_alike(low: Tensor, good: Tensor) -> Tensor:
@@ -93,7 +110,11 @@ def _brightened(
 
 
 def learn(
-    learner: Learner, good: Float[Tensor, "n f h w"], rng: torch.Generator, lr: float
+    learner: Learner,
+    good: Float[Tensor, "n f h w"],
+    rng: torch.Generator,
+    lr: float,
+    real: Float[Tensor, "n f low_h low_w"] | None = None,
 ) -> tuple[float, dict[str, float]]:
     """One step of the optimizer on both copies together.
 
@@ -102,6 +123,7 @@ def learn(
         good: bundles on the 0..1 scale, on the device.
         rng: on the same device.
         lr: learning rate of this step.
+        real: as for `two_pass`.
 
     Returns:
         The loss, and its terms by name.
@@ -109,7 +131,7 @@ def learn(
     Raises:
         TrainingError: loss or gradient is not a number; the weights are as before the step.
     """
-    loss, terms = total(two_pass(learner, good, rng), learner.weights)
+    loss, terms = total(two_pass(learner, good, rng, real), learner.weights)
     learner.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = torch.nn.utils.clip_grad_norm_(list(learner.net.parameters()), learner.clip)

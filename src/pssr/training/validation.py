@@ -14,7 +14,7 @@ from pssr.data.patches import Patches
 from pssr.metrics import psnr
 from pssr.networks import Generator
 from pssr.pictures import Panel, row_of
-from pssr.training.steps import repeated_alike
+from pssr.training.steps import beside_real, repeated_alike
 
 EXAMPLES = 8
 LARGEST_PX = 256
@@ -25,7 +25,7 @@ class Held:
     """What validation looks at, the same every time.
 
     Args:
-        low: crappified bundles (N, F, h, w).
+        low: crappified bundles (N, F, h, w), or real ones where there are any.
         good: their middle frames (N, 1, H, W).
         bicubic: the middle low frames enlarged.
         pixel_size_um: of the good frames; None where unknown.
@@ -51,8 +51,10 @@ def hold(patches: Patches, crappifier: Crappifier, rng: torch.Generator, pixel_s
         rng: the same in every run with this seed, on the CPU.
         pixel_size_um: of the good frames.
     """
-    good = torch.from_numpy(np.stack([patches[k] for k in range(EXAMPLES)]))
-    low = repeated_alike(crappifier(good, rng), good)
+    good, *real = (
+        torch.from_numpy(np.stack(p)) for p in zip(*(patches[k] for k in range(EXAMPLES)), strict=True)
+    )
+    low = beside_real(repeated_alike(crappifier(good, rng), good), real[0] if real else None)
     middle = slice(good.shape[1] // 2, good.shape[1] // 2 + 1)
     return Held(low, good[:, middle], bicubic(low[:, middle], crappifier.scale), pixel_size_um)
 

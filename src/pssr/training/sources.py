@@ -1,0 +1,135 @@
+"""What a training is given: movies with their scales, names and real low-resolution partners."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pssr.config import Config
+from pssr.data.intensity import Intensity, Planes, measure
+from pssr.data.pairs import Paired, paired, partner_scale
+from pssr.data.patches import Partner, PlaneCache
+from pssr.errors import ConfigError, ShapeError
+from pssr.model_file import Source
+
+
+@dataclass(frozen=True)
+class Material:
+    """All movies of a training.
+
+    Args:
+        cache: of their planes: first the good movies, then their partners.
+        sources: names, sizes and scales of the good movies.
+        origins: which file each good movie is from.
+        partners: by number of the good movie.
+    """
+
+    cache: PlaneCache
+    sources: Sequence[Source]
+    origins: Sequence[Hashable]
+    partners: dict[int, Partner]
+
+    @property
+    def scales(self) -> list[Intensity]:
+        """Of the good movies."""
+        return [Intensity(source.low, source.high) for source in self.sources]
+
+
+def gathered(config: Config, movies: Sequence[Planes], lows: Sequence[Planes | None]) -> Material:
+    """Check the movies, and lay each on its partner.
+
+    Args:
+        config: for scale and alignment.
+        movies: high-resolution planes, at least one movie.
+        lows: a partner or None for each, or ().
+
+    Raises:
+        ConfigError: no movie, or a partner that does not fit.
+        ShapeError: something given is not a movie.
+    """
+    if lows and len(lows) != len(movies):
+        raise ConfigError(
+            f"low: {len(lows)} movies for {len(movies)} good ones; give one for each, in the same order"
+        )
+    _check_planes(movies)
+    pairs: dict[int, Paired] = {
+        k: paired(movies[k], low, config.scale, align=config.data.align)
+        for k, low in enumerate(lows)
+        if low is not None
+    }
+    good = [pairs[k].high if k in pairs else movie for k, movie in enumerate(movies)]
+    sources, partners = describe(good), {}
+    for number, (k, pair) in enumerate(pairs.items()):
+        scale = partner_scale(pair, Intensity(sources[k].low, sources[k].high), config.scale)
+        partners[k] = Partner(len(good) + number, scale, config.scale)
+        sources[k] = replace(sources[k], partner=_told(pair, scale, config.data.align))
+    return Material(
+        cache=PlaneCache([*good, *(pair.low for pair in pairs.values())]),
+        sources=sources,
+        origins=[origin(k, movie)[0] for k, movie in enumerate(good)],
+        partners=partners,
+    )
+
+
+def _told(pair: Paired, scale: Intensity, align: bool) -> str:
+    name = getattr(pair.low, "name", "low")
+    moved = "and high was moved onto it" if align else "and left so"
+    return f"{name}: {scale.low:.6g} to {scale.high:.6g} counts, {pair.found}, {moved}"
+
+
+def _check_planes(movies: Sequence[Planes]) -> None:
+    if not movies:
+        raise ConfigError("movies: none given; name at least one file with high-resolution frames")
+    for k, movie in enumerate(movies):
+        if len(movie) == 0 or np.ndim(movie[0]) != 2:
+            shape = np.shape(movie[0]) if len(movie) else "absent"
+            raise ShapeError(
+                f"movie {k}: its frames are {shape}, not (Y, X); choose one channel and give (T, Y, X)"
+            )
+
+
+def describe(movies: Sequence[Planes]) -> list[Source]:
+    """Name, size and intensity scale of each movie; those of one file and channel have one scale."""
+    alike: dict[Hashable, list[Planes]] = {}
+    for k, movie in enumerate(movies):
+        alike.setdefault(origin(k, movie), []).append(movie)
+    scales = {one: measure(Joined(tuple(group))) for one, group in alike.items()}
+    return [_describe(k, movie, scales[origin(k, movie)]) for k, movie in enumerate(movies)]
+
+
+def origin(k: int, movie: Planes) -> tuple[Hashable, Hashable]:
+    """File (and scene) and channel of a movie: what is from one specimen, and what has one scale."""
+    stack = getattr(movie, "stack", None)
+    if stack is None:
+        return k, 0
+    return (str(getattr(stack, "path", k)), getattr(stack, "scene", None)), getattr(movie, "number", 0)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Movies one after the other, as one."""
+
+    movies: tuple[Planes, ...]
+
+    def __len__(self) -> int:
+        return sum(len(movie) for movie in self.movies)
+
+    def __getitem__(self, t: int, /) -> np.ndarray:
+        for movie in self.movies:
+            if t < len(movie):
+                return np.asarray(movie[t])
+            t -= len(movie)
+        raise IndexError("past the last frame")
+
+
+def _describe(k: int, movie: Planes, scale: Intensity) -> Source:
+    first, stack = np.asarray(movie[0]), getattr(movie, "stack", None)
+    return Source(
+        name=str(getattr(movie, "name", f"movie {k}")),
+        shape=(len(movie), *first.shape),
+        dtype=str(first.dtype),
+        low=scale.low,
+        high=scale.high,
+        pixel_size_um=getattr(stack or movie, "pixel_size_um", None),
+        interval_s=getattr(stack or movie, "interval_s", None),
+    )
