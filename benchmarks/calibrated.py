@@ -52,7 +52,7 @@ def restored(
         return [model.predict(plane[None])[0] for plane in low]
 
 
-def main(folder: str, steps: str = "1500") -> None:
+def main(folder: str, steps: str = "1000") -> None:
     """Print one table."""
     print(f"{'channel':<9}{'way':<28}{'PSNR dB':>9}{'SSIM':>8}")
     for channel in CHANNELS:
@@ -60,7 +60,13 @@ def main(folder: str, steps: str = "1500") -> None:
         seen = len(high) - len(high) // 3
         found = pssr.calibrate([p[None] for p in low[:seen]], highs=[p[None] for p in high[:seen]])
         usual = preset("single").changed(
-            {"scale": 1, "train.steps": int(steps), "train.validate_every": int(steps)}
+            {
+                "scale": 1,
+                "data.patch_px": 64,
+                "data.batch": 8,
+                "train.steps": int(steps),
+                "train.validate_every": int(steps),
+            }
         )
         fit = usual.model_copy(update={"crappifier": found.steps})
         test_low, test_high = low[seen:], high[seen:]

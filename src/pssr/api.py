@@ -155,7 +155,7 @@ def calibrate(
     if out is not None and Path(out).suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{out}: does not end in .yaml; name the crappifier so that pssr finds it")
     if out is not None and Path(out).exists() and not overwrite:
-        raise WriteError(f"{out}: exists already; choose another name, or say that it may be overwritten")
+        raise WriteError(f"{out}: exists already; choose another name, or say overwrite=True (--overwrite)")
     real, sharp, black = (_excerpts(source, channel, choices) for source in (lows, highs, dark))
     if not real:
         raise ConfigError("calibration: no low-resolution stack is given; give at least one")

@@ -201,3 +201,33 @@ def test_a_training_that_is_stopped_keeps_what_it_learned(stack, tmp_path: Path,
     assert "Traceback" not in errors
     assert (run / "model.safetensors").exists()
     assert (run / "state.pt").exists()
+
+
+def test_info_is_json_whatever_the_pixels_are(tmp_path: Path):
+    plane = np.full((2, 20, 20), np.nan, np.float32)
+    plane[1, :5] = 7
+    plane[1, 6, 6] = np.inf
+    tifffile.imwrite(tmp_path / "a.tif", plane, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "b.tif", plane[:1], photometric="minisblack")
+    mixed, none = (
+        json.loads(pssr("info", "--json", tmp_path / name).stdout, parse_constant=pytest.fail)
+        for name in ("a.tif", "b.tif")
+    )
+    assert (mixed["counts"], none["counts"]) == ([[7.0, 7.0]], [[None, None]])
+    assert (
+        "channel 0: 300 pixels of the middle plane are not numbers; mend them before restoring"
+        in mixed["notes"]
+    )
+    assert "counts        none" in pssr("info", tmp_path / "b.tif").stdout
+
+
+def test_info_tells_all_scenes_also_of_equal_names(tmp_path: Path):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tif:
+        for name, side in (("A", 8), ("B", 9), ("A", 10)):
+            tif.write(
+                np.zeros((side, side), np.uint8),
+                photometric="minisblack",
+                metadata={"axes": "YX", "Name": name},
+            )
+    said = [json.loads(line) for line in pssr("info", "--json", tmp_path / "a.ome.tif").stdout.splitlines()]
+    assert [(one["scene"], one["sizes"]["X"]) for one in said] == [("A (0)", 8), ("B", 9), ("A (2)", 10)]

@@ -1,5 +1,7 @@
 import hashlib
 import itertools
+import struct
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -188,3 +190,41 @@ def test_a_file_that_vanished_is_a_read_error(data_folder, tmp_path: Path):
     copy.unlink()
     with pytest.raises(ReadError, match="cannot be opened"):
         stack.plane(T=1)
+
+
+def made(path: Path, planes: list[tuple[dict[str, int], int | None]]) -> Path:
+    """A CZI of planes at places such as {"T": 1, "C": 0, "Z": 0}, in scenes or none."""
+    metadata = {0: "zero", 1: "one"}
+    with czi.create_czi(str(path)) as document:
+        for number, (place, scene) in enumerate(planes):
+            pixels = np.full((16, 20, 1), 10 * number + 1, np.uint16)
+            where = {} if scene is None else {"scene": scene, "location": (300 * scene, 0)}
+            document.write(pixels, plane=place, **where)
+        document.write_metadata(channel_names=metadata)
+    return path
+
+
+def test_a_scene_of_some_of_the_channels_names_them_rightly(tmp_path: Path):
+    here = {"T": 0, "Z": 0}
+    path = made(tmp_path / "a.czi", [(here | {"C": 0}, 0), (here | {"C": 1}, 0), (here | {"C": 1}, 1)])
+    assert open_stack(path, scene=0).channels == ("zero", "one")
+    assert open_stack(path, scene=1).channels == ("one",)
+
+
+@pytest.mark.parametrize("axes", ["T", "TZ"])
+def test_an_index_damaged_to_millions_is_refused_at_once(tmp_path: Path, axes):
+    """In the directory and in the plane alike, so that nothing contradicts it."""
+    places = [{"T": 0, "C": 0, "Z": 0}, {"T": 1, "C": 0, "Z": 1 if "Z" in axes else 0}]
+    content = bytearray(made(tmp_path / "a.czi", [(place, None) for place in places]).read_bytes())
+    changed = 0
+    for axis in axes:
+        at = -1
+        while (at := content.find(axis.encode() + b"\0\0\0" + struct.pack("<i", 1), at + 1)) >= 0:
+            struct.pack_into("<i", content, at + 4, 10_000_000)
+            changed += 1
+    assert changed >= 2 * len(axes)
+    (tmp_path / "b.czi").write_bytes(content)
+    start = time.perf_counter()
+    with pytest.raises(ReadError, match=r"announces \d+ planes and holds 2 parts of planes"):
+        open_stack(tmp_path / "b.czi")
+    assert time.perf_counter() - start < 2

@@ -73,3 +73,47 @@ def test_real_electron_micrographs(data_folder):
         stack = open_stack(path)
         assert stack.dtype == np.uint8
         np.testing.assert_array_equal(stack.plane(), np.asarray(Image.open(path)))
+
+
+@pytest.mark.parametrize("kind", ["LA", "RGBA"])
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+def test_transparency_is_left_out_and_it_says_so(tmp_path: Path, kind, dtype):
+    samples = 2 if kind == "LA" else 4
+    pixels = np.stack([GREY + k for k in range(samples)], -1).astype(dtype) * (257 if dtype == "u2" else 1)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(pixels))
+    stack = open_stack(tmp_path / "a.png")
+    assert (stack.sizes["C"], stack.dtype) == (samples - 1, np.dtype(dtype))
+    for c in range(samples - 1):
+        np.testing.assert_array_equal(stack.plane(C=c), pixels[..., c])
+    assert "its transparency is left out" in stack.notes
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_a_picture_stored_rotated_is_refused(tmp_path: Path, ending):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(GREY).save(tmp_path / f"a.{ending}", exif=exif)
+    with pytest.raises(ReadError, match="stored rotated or mirrored"):
+        open_stack(tmp_path / f"a.{ending}")
+
+
+@pytest.mark.parametrize(("um", "believed"), [(0.1, True), (25400 / 72, False)])
+def test_a_resolution_is_believed_where_it_is_no_screens(tmp_path: Path, um, believed):
+    Image.fromarray(GREY).save(tmp_path / "a.png", dpi=(25400 / um, 25400 / um))
+    stack = open_stack(tmp_path / "a.png")
+    assert stack.spacing_um == (pytest.approx({"X": um, "Y": um}, rel=1e-3) if believed else {})
+    assert ("its pixel size is that of its resolution" in stack.notes) == believed
+
+
+def test_a_large_picture_is_read_where_it_is_no_bomb(tmp_path: Path):
+    """Pillow refuses more than 179 million pixels, whatever they are."""
+    side = 13_500
+    noise = np.tile(np.random.default_rng(0).integers(0, 255, (500, 500), np.uint8), (27, 27))
+    Image.fromarray(noise).save(tmp_path / "a.png", compress_level=1)
+    assert open_stack(tmp_path / "a.png").sizes["Y"] == side
+
+
+def test_a_bomb_below_pillows_limit_is_refused_too(tmp_path: Path):
+    Image.new("RGB", (9_000, 9_000)).save(tmp_path / "a.png", compress_level=9)
+    with pytest.raises(ReadError, match="announces 9000 x 9000 px"):
+        open_stack(tmp_path / "a.png")

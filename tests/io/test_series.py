@@ -7,6 +7,7 @@ import tifffile
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.open import open_stack
 from pssr.io.series import stack_files
+from pssr.io.write import StackWriter
 
 PLANES = np.random.default_rng(0).integers(0, 999, (12, 6, 7), np.uint16)
 
@@ -65,3 +66,47 @@ def test_real_series(data_folder):
     assert neighbours > 0.8
     sections = open_stack(data_folder / "em_fibsem_medulla/dev_training_sample1", series="Z")
     assert (sections.sizes["Z"], sections.dtype) == (30, np.uint8)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["img_T{t:03d}_C{c}.tif", "t{t}-z0_ch{c}.tif", "C{c}_time{t:02d}.tif", "scan.frame{t}.channel{c}.tif"],
+)
+def test_names_that_count_along_two_axes_say_where_planes_belong(tmp_path: Path, name):
+    planes = PLANES.reshape(6, 2, 6, 7)
+    for t, c in np.ndindex(6, 2):
+        tifffile.imwrite(tmp_path / name.format(t=t + 1, c=c), planes[t, c], photometric="minisblack")
+    stack = open_stack(tmp_path, series="T")
+    assert (stack.sizes["T"], stack.sizes["C"]) == (6, 2)
+    for c in range(2):
+        np.testing.assert_array_equal(np.stack(list(stack.movie(c))), planes[:, c])
+
+
+def test_names_that_count_twice_without_saying_of_what_are_asked_for(tmp_path: Path):
+    for a, b in np.ndindex(3, 2):
+        tifffile.imwrite(tmp_path / f"a{a}_b{b}.tif", PLANES[0], photometric="minisblack")
+    with pytest.raises(ChoiceNeeded, match=r"count in 2 numbers \(3 x 2\), as a0_b0.tif does"):
+        open_stack(tmp_path, series="T")
+    assert open_stack(tmp_path / "*_b1.tif", series="T").sizes["T"] == 3
+
+
+def test_dates_in_names_are_no_axes(tmp_path: Path):
+    for k, name in enumerate(("s1_12-30-05", "s2_12-30-35", "s3_12-31-05")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", PLANES[k], photometric="minisblack")
+    np.testing.assert_array_equal(np.stack(list(open_stack(tmp_path, series="T").movie())), PLANES[:3])
+
+
+def test_planes_that_pssr_wrote_come_back_with_their_metadata(tmp_path: Path):
+    planes, sizes = PLANES.reshape(3, 2, 2, 6, 7), {"T": 3, "C": 2, "Z": 2, "Y": 6, "X": 7}
+    about = {"spacing_um": {"X": 0.1, "Y": 0.1, "Z": 0.5}, "interval_s": 2.0, "channels": ["mito", "er"]}
+    with StackWriter(tmp_path / "planes", sizes=sizes, dtype=np.uint16, format="png", **about) as writer:
+        for t, c, z in np.ndindex(3, 2, 2):
+            writer.write(planes[t, c, z], T=t, C=c, Z=z)
+    stack = open_stack(tmp_path / "planes", series="T")
+    assert dict(stack.sizes) == sizes
+    assert stack.channels == ("mito", "er")
+    assert stack.interval_s == 2.0
+    assert stack.spacing_um == pytest.approx(about["spacing_um"])
+    np.testing.assert_array_equal(
+        [[[stack.plane(T=t, C=c, Z=z) for z in range(2)] for c in range(2)] for t in range(3)], planes
+    )

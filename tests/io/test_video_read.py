@@ -56,6 +56,6 @@ def test_a_playlist_in_disguise_is_not_followed(tmp_path: Path):
     (tmp_path / "a.mp4").write_bytes(
         b"\0\0\0\x18ftypmp42" + f"\nffconcat version 1.0\nfile {secret}\n".encode()
     )
-    with pytest.raises(ReadError, match=r"a.mp4: cannot be"):
+    with pytest.raises(ReadError, match=r"a.mp4: (cannot be|is cut)"):
         open_stack(tmp_path / "a.mp4")
-    assert count_frames(secret) == 3
+    assert count_frames(secret)[0] == 3

@@ -10,8 +10,9 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from pssr.errors import ShapeError, WriteError
+from pssr.errors import ConfigError, ShapeError, WriteError
 from pssr.io.open import open_stack
 from pssr.io.write import StackWriter
 from pssr.io.write_tiff import NAMESPACE
@@ -201,3 +202,74 @@ def test_memory_does_not_grow_with_the_movie(tmp_path: Path):
         assert (tmp_path / "a.ome.tif.part").stat().st_size > 8_000_000_000
         assert (tmp_path / "a.ome.tif.part").stat().st_blocks * 512 < 20_000_000
         out.write(np.ones((1024, 2048), np.uint16), T=1999)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"spacing_um": {"X": float("nan")}}, r"spacing_um X is nan; give a number above 0"),
+        ({"spacing_um": {"Y": 0.0}}, r"spacing_um Y is 0.0"),
+        ({"interval_s": -1.0}, r"interval_s is -1.0"),
+        ({"colours": ["red", None]}, r"'red' is no colour; write it such as '#00FF00'"),
+        ({"colours": ["#FFF", None]}, r"'#FFF' is no colour"),
+    ],
+)
+@pytest.mark.parametrize("format", ["ome-tiff", "imagej", "ome-zarr", "png"])
+def test_units_and_colours_that_are_none_are_refused_first(tmp_path: Path, changed, message, format):
+    with pytest.raises(ConfigError, match=message):
+        writer(tmp_path / "a", format=format, **changed)
+
+
+@pytest.mark.parametrize("name", ["GFP\0", "a\x1bb", "lone \ud800", "tab\tand line\n"])
+def test_names_that_xml_cannot_hold_are_written_without_what_it_cannot(tmp_path: Path, name):
+    with writer(tmp_path / "a.ome.tif", channels=[name, "er"], provenance={"model": name}) as out:
+        fill(out)
+    stack = open_stack(tmp_path / "a.ome.tif")
+    assert stack.channels[0][0] == name[0]
+    assert stack.channels[1] == "er"
+
+
+@pytest.mark.parametrize("known", [{"X": 0.05}, {"Z": 0.3}, {"X": 0.05, "Z": 0.3}])
+def test_imagej_gets_no_pixel_size_where_not_all_of_it_is_known(tmp_path: Path, known):
+    with writer(tmp_path / "a.tif", format="imagej", spacing_um=known) as out:
+        fill(out)
+    assert open_stack(tmp_path / "a.tif").spacing_um == {}
+
+
+def test_somebody_elses_part_is_left_alone(tmp_path: Path):
+    (tmp_path / "a.ome.tif.part").mkdir()
+    (tmp_path / "a.ome.tif.part/thesis.txt").write_text("words")
+    with pytest.raises(WriteError, match="is in the way"), writer(tmp_path / "a.ome.tif"):
+        pass
+    assert (tmp_path / "a.ome.tif.part/thesis.txt").read_text() == "words"
+
+
+def test_a_link_in_place_of_the_journal_is_not_followed(tmp_path: Path):
+    (tmp_path / "thesis.txt").write_text("words")
+    (tmp_path / "a.ome.tif.part.log").symlink_to(tmp_path / "thesis.txt")
+    with pytest.raises(WriteError, match="is a link and in the way"), writer(tmp_path / "a.ome.tif"):
+        pass
+    assert (tmp_path / "thesis.txt").read_text() == "words"
+
+
+def test_folders_that_hold_anything_else_are_not_replaced(tmp_path: Path):
+    with writer(tmp_path / "a.zarr") as out:
+        fill(out)
+    (tmp_path / "a.zarr/thesis.docx").write_text("words")
+    (tmp_path / "pictures").mkdir()
+    Image.fromarray(plane()).save(tmp_path / "pictures/T0_C0.png")
+    for name, format in (("a.zarr", "ome-zarr"), ("pictures", "png")):
+        with pytest.raises(WriteError, match="holds other things than a stack"):
+            writer(tmp_path / name, format=format, overwrite=True)
+    with writer(tmp_path / "planes", format="png") as out:
+        fill(out)
+    with writer(tmp_path / "planes", format="png", overwrite=True) as out:
+        fill(out)
+
+
+def test_no_file_of_the_series_that_is_read_is_replaced(tmp_path: Path):
+    for t in range(3):
+        tifffile.imwrite(tmp_path / f"t{t}.tif", plane(t), photometric="minisblack")
+    series = open_stack(tmp_path, series="T")
+    with pytest.raises(WriteError, match="is the file to read from"):
+        StackWriter(tmp_path / "t1.tif", like=series, overwrite=True)

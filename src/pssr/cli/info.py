@@ -50,7 +50,8 @@ def info(
         try:
             told = [_of_model(path)] if is_run or path.suffix == ".safetensors" else _of_file(path, choices)
             for about in told:
-                print(json.dumps({"path": str(path), **about}) if as_json else _lines(path, about))
+                line = {"path": str(path), **about}
+                print(json.dumps(line, allow_nan=False) if as_json else _lines(path, about))
         except PssrError as error:
             if len(files) == 1:
                 raise
@@ -83,7 +84,7 @@ def _of_stack(stack: "Stack") -> dict[str, Any]:
         "dtype": str(stack.dtype),
         "channels": list(stack.channels),
         "colours": list(stack.colours) if any(stack.colours) else None,
-        "counts": [[plane.min().item(), plane.max().item()] for plane in planes],
+        "counts": [_ends(plane) for plane in planes],
         "spacing_um": dict(stack.spacing_um),
         "interval_s": stack.interval_s,
         "scene": stack.scene,
@@ -94,12 +95,18 @@ def _of_stack(stack: "Stack") -> dict[str, Any]:
 
 
 def _sample(stack: "Stack", channel: int) -> Any:
-    """The plane in the middle, or the nearest one that is there."""
-    middle = stack.sizes["T"] // 2, stack.sizes["Z"] // 2
-    places = [(t, z) for t in range(stack.sizes["T"]) for z in range(stack.sizes["Z"])]
-    there = [(t, z) for t, z in places if (t, channel, z) not in stack.missing] or [middle]
-    t, z = min(there, key=lambda place: abs(place[0] - middle[0]) + abs(place[1] - middle[1]))
+    """The plane in the middle, or the nearest one in time that is there."""
+    t, z = stack.sizes["T"] // 2, stack.sizes["Z"] // 2
+    missing = set(stack.missing)
+    near = sorted(range(stack.sizes["T"]), key=lambda k: abs(k - t)) if missing else [t]
+    t = next((k for k in near if (k, channel, z) not in missing), t)
     return stack.plane(T=t, C=channel, Z=z)
+
+
+def _ends(plane: Any) -> list[float | None]:
+    """Least and greatest count; none where no pixel is a number."""
+    finite = plane[plane - plane == 0] if plane.dtype.kind == "f" else plane
+    return [finite.min().item(), finite.max().item()] if finite.size else [None, None]
 
 
 def _odd(stack: "Stack", planes: list[Any]) -> list[str]:
@@ -108,7 +115,12 @@ def _odd(stack: "Stack", planes: list[Any]) -> list[str]:
     if stack.sizes["T"] > 1 and stack.interval_s is None:
         notes.append("the time between frames is unknown")
     for name, plane in zip(stack.channels, planes, strict=True):
-        if plane.min() == plane.max():
+        wrong = int((plane - plane != 0).sum()) if plane.dtype.kind == "f" else 0
+        if wrong:
+            notes.append(
+                f"{name}: {wrong} pixels of the middle plane are not numbers; mend them before restoring"
+            )
+        elif plane.min() == plane.max():
             notes.append(f"{name}: all pixels of the middle plane are {plane.min()}")
         elif plane.max() in FULL:
             share = float((plane == plane.max()).mean())
@@ -152,7 +164,7 @@ def _words(value: Any) -> str:
         case {}:
             return "  ".join(f"{name} {_words(inner)}" for name, inner in value.items()) or "unknown"
         case [[_, _], *_]:
-            return ", ".join(f"{low} to {high}" for low, high in value)
+            return ", ".join("none" if low is None else f"{low} to {high}" for low, high in value)
         case [*_]:
             return ", ".join(map(str, value))
         case float():

@@ -3,15 +3,18 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
+from pssr.errors import ConfigError
 from pssr.io.stack import Place
 
+UNPRINTABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML cannot hold
 SOFTWARE = f"pssr-toolkit {version('pssr-toolkit')}"
 
 
@@ -57,6 +60,30 @@ class Content:
         """Of all planes, uncompressed."""
         return self.planes * self.plane_bytes
 
+    def checked(self, name: str) -> "Content":
+        """The same with texts that every format can hold.
+
+        Args:
+            name: of the file, for messages.
+
+        Raises:
+            ConfigError: units or colours that are none.
+        """
+        units = {f"spacing_um {axis}": um for axis, um in self.spacing_um.items()}
+        for what, value in (units | {"interval_s": self.interval_s}).items():
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ConfigError(
+                    f"{name}: {what} is {value}; give a number above 0, or leave it out where it is unknown"
+                )
+        for colour in self.colours:
+            if colour is not None and not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
+                raise ConfigError(f"{name}: {colour!r} is no colour; write it such as '#00FF00'")
+        return replace(
+            self,
+            channels=tuple(_printable(channel) for channel in self.channels),
+            provenance={_printable(key): _printable(str(value)) for key, value in self.provenance.items()},
+        )
+
     def number(self, place: Place) -> int:
         """Position of a plane in the order T, C, Z with Z fastest."""
         t, c, z = place
@@ -70,3 +97,7 @@ class Content:
         """The same for the same content, and for no other."""
         words = asdict(self) | {"dtype": str(self.dtype), "provenance": self.provenance_text()}
         return hashlib.sha256(json.dumps(words, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _printable(text: str) -> str:
+    return UNPRINTABLE.sub("\ufffd", text)

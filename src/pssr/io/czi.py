@@ -14,7 +14,7 @@ from pssr.io.czi_check import DTYPES, OTHERS, RGB_DTYPES, Block, read_structure
 from pssr.io.czi_layout import Layout, lay_out
 from pssr.io.czi_probe import probe
 from pssr.io.gaps import settle
-from pssr.io.stack import RGB, Place, ReadPlane, Stack, channel_names, names_of_samples
+from pssr.io.stack import RGB, Place, ReadPlane, Stack, channel_names, distinct, names_of_samples
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,13 @@ def open_czi(
     fixed = {**layout.fixed, **({} if number is None else {"S": number})}
     probe(path, {axis: k for axis, k in blocks[0].place.items() if axis != "M" or layout.mosaic})
     described = root.findall(".//Dimensions/Channels/Channel")
+    # A scene may hold only some of the file's channels, and not the first ones.
+    first = layout.start.get("C", 0)
     names, colours = _per_channel(
-        [channel.get("Name") for channel in described], _colours(root), layout.count["C"], samples
+        [channel.get("Name") for channel in described][first:],
+        _colours(root)[first:],
+        layout.count["C"],
+        samples,
     )
     count = {**layout.count, "C": layout.count["C"] * samples}
     stack = Stack(
@@ -173,7 +178,7 @@ def _scene(
     found = {
         element.get("Index"): element.get("Name") for element in root.findall(".//Dimensions/S/Scenes/Scene")
     }
-    names = [found.get(str(number)) or str(number) for number in numbers]
+    names = distinct([found.get(str(number)) or str(number) for number in numbers])
     if len(numbers) < 2:
         if scene is not None and str(scene) not in (*map(str, numbers or [0]), *names):
             raise ChoiceNeeded(f"{path}: has no scene {scene!r}; it has only one")

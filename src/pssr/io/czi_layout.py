@@ -1,6 +1,7 @@
 """Where the planes of a CZI lie: its axes, its mosaic, and which planes are there."""
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +10,14 @@ from typing import NamedTuple
 
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.czi_check import Block
+from pssr.io.memory import MOST_PLANES
 from pssr.io.stack import Place
 
 SQUEEZED = ("B", "V")  # acquisition block and view: one of each, or several that are refused
 REFUSED = {"I": "illuminations", "R": "rotations"}
 # A mosaic whose field is this many times larger than its tiles is mostly empty: several specimens in one scene.
 EMPTIEST = 20
+SPARSEST = 1000  # planes announced for each that is there, beyond which the indices are damaged
 
 
 class Tile(NamedTuple):
@@ -69,6 +72,11 @@ def lay_out(path: Path, blocks: list[Block], phase: int | None = None) -> Layout
     _refuse_others(path, along)
     start = {axis: along[axis][0] for axis in "TCZ" if axis in along}
     count = {axis: along[axis][-1] - start[axis] + 1 if axis in start else 1 for axis in "TCZ"}
+    planes = math.prod(count.values())
+    if planes > MOST_PLANES or planes > SPARSEST * len(blocks):
+        raise ReadError(
+            f"{path}: announces {planes} planes and holds {len(blocks)} parts of planes; copy it again from the microscope"
+        )
     fixed = {axis: found[0] for axis, found in along.items() if axis not in "TCZSM"}
     mosaic = len(along.get("M", [])) > 1
     there = Counter((_place(block, start), block.place.get("M", 0) if mosaic else 0) for block in blocks)

@@ -1,25 +1,47 @@
 """PNG and JPEG through Pillow: one grey plane each, or one for each colour."""
 
-import warnings
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
 from jaxtyping import Num
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
 from pssr.errors import ReadError
 from pssr.io.memory import check_fits
-from pssr.io.stack import RGB, ReadPlane, Stack
+from pssr.io.stack import AXES, RGB, ReadPlane, Stack, channel_names
+from pssr.io.tiff_meaning import UM, known, positive
 
 IMAGE_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
-DTYPES = {"1": "u1", "L": "u1", "I;16": "u2", "I;16B": "u2", "I": "i4", "F": "f4", "RGB": "u1"}
+# Pillow's modes.
+DTYPES = {
+    "1": "u1",
+    "L": "u1",
+    "LA": "u1",
+    "I;16": "u2",
+    "I;16B": "u2",
+    "I": "i4",
+    "F": "f4",
+    "RGB": "u1",
+    "RGBA": "u1",
+}
+KEPT = {2: 1, 4: 3}  # samples without the transparency
 # A picture that decodes to more than this from so few bytes is a bomb or damaged.
-LARGE_PIXELS, LARGEST_RATIO = 1 << 28, 1000
-PNG_BITS, PNG_KIND, PNG_COLOURS = 24, 25, (2, 6)  # bytes of the header, and what the second says of colours
+LARGE_BYTES, LARGEST_RATIO = 50_000_000, 200
+PNG_BITS, PNG_KIND, PNG_DEEP = (
+    24,
+    25,
+    (2, 4, 6),
+)  # bytes of the header, and what the second says of more than one sample
+ORIENTATION, UPRIGHT = 0x0112, 1  # of EXIF
+LARGEST_UM = 20.0  # larger pixels are a screen's or a printer's
 
 
 @dataclass(frozen=True)
@@ -39,10 +61,26 @@ class ImageReader:
         Raises:
             ReadError: it cannot be decoded.
         """
-        _, planes, _ = _decoded(path)
+        planes = _decoded(path).planes
         if len(planes) != self.channels:
             raise ReadError(f"{path}: has {len(planes)} channels and had {self.channels}; it has changed")
         yield lambda place: planes[place[1]]
+
+
+class Decoded(NamedTuple):
+    """A picture in memory.
+
+    Args:
+        kind: PNG or JPEG.
+        planes: its channels.
+        notes: what a person should know.
+        said: what its header says: resolution, description.
+    """
+
+    kind: str
+    planes: Num[np.ndarray, "c y x"]
+    notes: tuple[str, ...]
+    said: Mapping[str, Any]
 
 
 def open_image(path: Path) -> Stack:
@@ -54,52 +92,92 @@ def open_image(path: Path) -> Stack:
     Raises:
         ReadError: damaged, animated, or of a kind that is not read.
     """
-    kind, planes, note = _decoded(path)
+    found = _decoded(path)
+    planes, about = found.planes, _described(found.said)
     colours = len(planes) > 1
+    spacing, notes = about.get("spacing_um") or {}, found.notes
+    if not about and (spacing := _per_inch(found.said)):
+        notes = (*notes, "its pixel size is that of its resolution")
+    names = about.get("channels") or []
     return Stack(
         path=path,
-        format=kind,
+        format=found.kind,
         sizes={"T": 1, "C": len(planes), "Z": 1, "Y": planes.shape[1], "X": planes.shape[2]},
         dtype=planes.dtype,
-        channels=tuple(RGB) if colours else ("channel 0",),
-        spacing_um={},
-        interval_s=None,
+        channels=tuple(RGB) if colours else channel_names(names if len(names) == 1 else [], 1),
+        spacing_um=spacing,
+        interval_s=about.get("interval_s"),
         reader=ImageReader(len(planes)),
-        notes=(note,) if note else (),
+        notes=notes,
         colours=tuple(RGB.values()) if colours else (None,),
-        compression="JPEG" if kind == "JPEG" else "deflate",
+        compression="JPEG" if found.kind == "JPEG" else "deflate",
     )
 
 
-def _decoded(path: Path) -> tuple[str, Num[np.ndarray, "c y x"], str]:
-    """Format, planes, and what a person should know; colours that are equal everywhere are one grey plane."""
+def names_in(path: Path) -> list[str | None]:
+    """Names of the channels of the stack of which a PNG that pssr wrote is a plane; empty for any other picture."""
+    return list(_described(_decoded(path).said).get("channels") or [])
+
+
+def _described(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What pssr wrote into a PNG, or nothing."""
+    if "pssr-toolkit" not in str(said.get("Software")):
+        return {}
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of every large picture; the ratio below tells bombs from large pictures.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "JPEG")) as image:
-                _check(path, image)
-                kind, mode = image.format or "picture", image.mode
-                pixels = _deep(path, kind) if mode == "RGB" else None
-                pixels = np.asarray(image) if pixels is None else pixels
-    except (OSError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError) as error:
+        found = json.loads(str(said.get("Description")))
+        spacing = known({a: positive(um, UM, "um") for a, um in found["spacing_um"].items() if a in AXES})
+        interval = positive(found["interval_s"], {"s": 1.0}, "s")
+        names = [str(name) for name in found["channels"]]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+    return {"spacing_um": spacing, "interval_s": interval, "channels": names}
+
+
+def _per_inch(said: Mapping[str, Any]) -> dict[str, float]:
+    """Pixel sizes from a resolution, where it is no screen's or printer's."""
+    x, y = said.get("dpi") or (0, 0)
+    sizes = known({axis: positive(1 / n if n else None, UM, "inch") for axis, n in (("X", x), ("Y", y))})
+    return sizes if len(sizes) == 2 and max(sizes.values()) <= LARGEST_UM else {}
+
+
+def _decoded(path: Path) -> Decoded:
+    """Colours that are equal everywhere are one grey plane."""
+    try:
+        with _opened(path) as image:
+            _check(path, image)
+            kind, mode = image.format or "picture", image.mode
+            said = {str(name): value for name, value in image.info.items()}
+            pixels = _deep(path, kind) if mode in ("RGB", "RGBA", "LA") else None
+            pixels = np.asarray(image) if pixels is None else pixels
+    except (OSError, SyntaxError, ValueError, RuntimeError, MemoryError) as error:
         if isinstance(error, ReadError):
             raise
         raise ReadError(f"{path}: cannot be read ({error}); copy it again, or export it as TIFF") from error
     if pixels.ndim == 2:
-        return kind, np.ascontiguousarray(pixels, dtype=DTYPES[mode])[None], ""
-    planes = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+        return Decoded(kind, np.ascontiguousarray(pixels, dtype=DTYPES[mode])[None], (), said)
+    kept = KEPT.get(pixels.shape[-1], pixels.shape[-1])
+    notes = ("its transparency is left out",) if kept < pixels.shape[-1] else ()
+    planes = np.ascontiguousarray(np.moveaxis(pixels[..., :kept], -1, 0))
+    if len(planes) == 1:
+        return Decoded(kind, planes, notes, said)
     if (planes == planes[0]).all():
-        return kind, planes[:1], "its three colours are equal and taken as grey"
-    return kind, planes, "its colours are taken as three channels"
+        return Decoded(kind, planes[:1], (*notes, "its three colours are equal and taken as grey"), said)
+    return Decoded(kind, planes, (*notes, "its colours are taken as three channels"), said)
 
 
-def _deep(path: Path, kind: str) -> Num[np.ndarray, "y x 3"] | None:
-    """Colours of 16 bits, of which Pillow would keep eight; None for any other picture."""
+def _opened(path: Path) -> Image.Image:
+    """The picture by its kind's own class: `Image.open` refuses large pictures, which `_check` tells from bombs."""
+    with path.open("rb") as file:
+        png = file.read(8) == IMAGE_MAGICS[0]
+    return PngImageFile(path) if png else JpegImageFile(path)
+
+
+def _deep(path: Path, kind: str) -> Num[np.ndarray, "y x c"] | None:
+    """Samples of 16 bits, of which Pillow would keep eight; None for any other picture."""
     content = path.read_bytes()
-    if kind != "PNG" or content[PNG_BITS] != 16 or content[PNG_KIND] not in PNG_COLOURS:
+    if kind != "PNG" or content[PNG_BITS] != 16 or content[PNG_KIND] not in PNG_DEEP:
         return None
-    return np.asarray(imagecodecs.png_decode(content))[..., :3]
+    return np.asarray(imagecodecs.png_decode(content))
 
 
 def _check(path: Path, image: Image.Image) -> None:
@@ -107,9 +185,10 @@ def _check(path: Path, image: Image.Image) -> None:
         raise ReadError(f"{path}: is stored as {image.mode}, not grey; convert it to grey")
     if getattr(image, "n_frames", 1) != 1:
         raise ReadError(f"{path}: is animated; export its frames as TIFF")
-    width, height = image.size
-    if width * height > max(LARGE_PIXELS, LARGEST_RATIO * path.stat().st_size):
-        raise ReadError(
-            f"{path}: announces {height} x {width} px in {path.stat().st_size} bytes; copy it again"
-        )
-    check_fits(path, (height, width), np.dtype(DTYPES[image.mode]))
+    if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
+        raise ReadError(f"{path}: is stored rotated or mirrored; save it upright")
+    (width, height), stored = image.size, path.stat().st_size
+    needed = width * height * len(image.getbands()) * np.dtype(DTYPES[image.mode]).itemsize
+    if needed > max(LARGE_BYTES, LARGEST_RATIO * stored):
+        raise ReadError(f"{path}: announces {height} x {width} px in {stored} bytes; copy it again")
+    check_fits(path, (height, width * len(image.getbands())), np.dtype(DTYPES[image.mode]))

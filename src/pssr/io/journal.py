@@ -4,6 +4,7 @@ The lines survive a killed process. After a power failure they may run ahead of 
 of what was stored, and a plane that does not fit its line is written again.
 """
 
+import errno
 import io
 import json
 import os
@@ -73,10 +74,20 @@ class Journal:
         write_all(self._file, json.dumps(words).encode() + b"\n")
 
 
+def _not_through_links(name: str | Path, flags: int) -> int:
+    """A link of that name would lead to a file of somebody's."""
+    try:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise WriteError(f"{name}: is a link and in the way; move it away") from error
+        raise
+
+
 def _locked(path: Path) -> io.FileIO:
     """The file, open for this process alone."""
     while True:
-        file = io.FileIO(path, "a+")
+        file = io.FileIO(path, "a+", opener=_not_through_links)
         if sys.platform == "win32":
             return file
         try:

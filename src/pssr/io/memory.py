@@ -9,6 +9,7 @@ from pssr.errors import ReadError
 
 # A plane is decoded, converted and restored: it is held a few times over.
 COPIES = 3
+MOST_PLANES = 1_000_000  # beyond this a file is damaged, or made to harm
 
 
 def check_fits(path: Path, shape: tuple[int, int], dtype: np.dtype) -> None:

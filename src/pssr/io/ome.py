@@ -2,15 +2,20 @@
 
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
+
 from pssr.errors import ChoiceNeeded, ReadError
-from pssr.io.stack import Place
+from pssr.io.memory import MOST_PLANES
+from pssr.io.stack import Place, distinct
+from pssr.io.tiff_check import page_offsets
 from pssr.io.tiff_meaning import SECONDS, UM, Meaning, known, positive
 
-MOST_PLANES = 1_000_000
+LARGEST_XML_BYTES = 1 << 26
 
 
 def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning:
@@ -19,19 +24,17 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
     Args:
         path: of the file, for messages.
         xml: its OME-XML.
-        total: pages in the file.
+        total: pages in the file, reduced ones too.
         scene: name or number of the image; needed where there are several.
 
     Raises:
         ReadError: the XML is damaged or announces planes that are nowhere.
         ChoiceNeeded: several images and none chosen.
     """
-    try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
-        raise ReadError(f"{path}: its OME-XML is damaged ({error}); export it again") from error
-    for element in root.iter():
-        element.tag = str(element.tag).rpartition("}")[2]
+    root = _parsed(path, xml)
+    own, elsewhere = root.get("UUID"), root.find("BinaryOnly")
+    if elsewhere is not None:
+        root = _parsed(path, _description(path, elsewhere.get("MetadataFile") or ""))
     image, name = _image(path, root.findall("Image"), scene)
     pixels = image.find("Pixels")
     if pixels is None:
@@ -40,11 +43,12 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
     count = {axis: _size(path, pixels, axis) for axis in "TCZ"}
     samples = int(channels[0].get("SamplesPerPixel") or 1) if channels else 1
     count["C"] = max(count["C"] // max(samples, 1), 1)
-    pages, homes, absent = _ome_pages(path, pixels, count, total, root.get("UUID"))
+    pages, homes, absent = _ome_pages(path, pixels, count, total, own)
     return Meaning(
         format="OME-TIFF",
         count=count,
         pages=pages,
+        by_number=True,
         homes=homes if any(homes) else (),
         channels=tuple(channel.get("Name") for channel in channels),
         spacing_um=known(
@@ -53,14 +57,56 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
                 for a in "XYZ"
             }
         ),
-        interval_s=positive(pixels.get("TimeIncrement"), SECONDS, pixels.get("TimeIncrementUnit", "s")),
+        interval_s=positive(pixels.get("TimeIncrement"), SECONDS, pixels.get("TimeIncrementUnit", "s"))
+        or _from_times(pixels),
         scene=name,
         plane_shape=(_size(path, pixels, "Y"), _size(path, pixels, "X")),
         colours=tuple(_colour(channel.get("Color")) for channel in channels),
         said=pixels.get("Type") or "",
+        identities=_identities(pixels),
         missing=tuple(place for place, page in zip(_places(count), pages, strict=True) if page < 0),
         advice=_advice(absent),
     )
+
+
+def _parsed(path: Path, xml: str) -> ElementTree.Element:
+    """Its root, all elements without their name space."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        raise ReadError(f"{path}: its OME-XML is damaged ({error}); export it again") from error
+    for element in root.iter():
+        element.tag = str(element.tag).rpartition("}")[2]
+    return root
+
+
+def _description(path: Path, name: str) -> str:
+    """The XML of a file beside this one that describes both."""
+    file = path.parent / _beside(path, name)
+    if not file.is_file():
+        raise ReadError(f"{path}: is described by {name!r}, which is not here; put both into one folder")
+    if file.stat().st_size > LARGEST_XML_BYTES:
+        raise ReadError(f"{file}: has {file.stat().st_size} bytes of metadata; export it again")
+    return file.read_text("utf-8", errors="replace")
+
+
+def _from_times(pixels: ElementTree.Element) -> float | None:
+    """Seconds between frames from the times of the planes, where those are there."""
+    times: dict[int, float] = {}
+    for plane in pixels.findall("Plane"):
+        time = positive(plane.get("DeltaT"), SECONDS, plane.get("DeltaTUnit", "s"))
+        frame = plane.get("TheT") or ""
+        if frame.isdecimal() and plane.get("TheC") in (None, "0") and plane.get("TheZ") in (None, "0"):
+            times[int(frame)] = time or 0.0
+    if len(times) < 2 or sorted(times) != list(range(len(times))):
+        return None
+    return positive(float(np.median(np.diff([times[t] for t in sorted(times)]))), {"s": 1.0}, "s")
+
+
+def _identities(pixels: ElementTree.Element) -> dict[str, str]:
+    """The identifier that each other file must have, by its name."""
+    named = (block.find("UUID") for block in pixels.findall("TiffData"))
+    return {u.get("FileName") or "": u.text or "" for u in named if u is not None}
 
 
 def _places(count: Mapping[str, int]) -> Iterator[Place]:
@@ -87,7 +133,7 @@ def _image(
 ) -> tuple[ElementTree.Element, str | None]:
     if not images:
         raise ReadError(f"{path}: its OME-XML describes no image; export it again")
-    names = [image.get("Name") or str(k) for k, image in enumerate(images)]
+    names = distinct([image.get("Name") or str(k) for k, image in enumerate(images)])
     if len(images) == 1 and (scene is None or str(scene) in (names[0], "0")):
         return images[0], None
     if scene is None:
@@ -118,8 +164,8 @@ def _ome_pages(
     strides = dict(
         zip(order, itertools.accumulate((1, *(count[a] for a in order[:2])), int.__mul__), strict=True)
     )
-    found = _placed(path, pixels, strides, planes, own)
-    absent = _check_companions(path, [name for name, _ in found.values() if name])
+    found = _placed(path, pixels, strides, planes, total, own)
+    absent = [n for n in dict.fromkeys(n for n, _ in found.values() if n) if not (path.parent / n).is_file()]
     there = {
         k: place for k, place in found.items() if place[0] not in absent and (place[0] or place[1] < total)
     }
@@ -133,7 +179,12 @@ def _ome_pages(
 
 
 def _placed(
-    path: Path, pixels: ElementTree.Element, strides: Mapping[str, int], planes: int, own: str | None
+    path: Path,
+    pixels: ElementTree.Element,
+    strides: Mapping[str, int],
+    planes: int,
+    total: int,
+    own: str | None,
 ) -> dict[int, tuple[str, int]]:
     """File name ("" for this one) and page of each plane that is announced."""
     found: dict[int, tuple[str, int]] = {}
@@ -143,9 +194,11 @@ def _placed(
         uuid = block.find("UUID")
         # A renamed file keeps its old name inside: the identifier decides, and a single one is always this file.
         foreign = uuid is not None and uuid.text != own and len(uuids) > 1
-        name = (uuid.get("FileName") or "an unnamed file") if uuid is not None and foreign else ""
+        name = (
+            _beside(path, uuid.get("FileName") or "an unnamed file") if uuid is not None and foreign else ""
+        )
         page = int(block.get("IFD") or 0)
-        run = int(block.get("PlaneCount") or (1 if block.get("IFD") else planes))
+        run = int(block.get("PlaneCount") or (1 if block.get("IFD") else _rest(path, name, planes, total)))
         first = sum(int(block.get(f"First{axis}") or 0) * strides[axis] for axis in "TCZ")
         if page < 0 or run < 0 or first < 0 or first + run > planes:
             raise ReadError(f"{path}: its OME-XML places page {page} outside the stack; export it again")
@@ -153,10 +206,21 @@ def _placed(
     return found
 
 
-def _check_companions(path: Path, names: list[str]) -> list[str]:
-    """Other files must lie beside this one, and a name that leads elsewhere is not followed; which are not here."""
-    others = dict.fromkeys(names)
-    astray = [name for name in others if name in (".", "..") or "/" in name or "\\" in name or "\0" in name]
-    if astray:
+def _rest(path: Path, name: str, planes: int, total: int) -> int:
+    """How many planes a block without numbers places: all pages of its file."""
+    other = path.parent / name
+    held = total if not name else len(page_offsets(other)) if other.is_file() else planes
+    return min(held, planes)
+
+
+def _beside(path: Path, name: str) -> str:
+    """The name of a file beside this one; a name that leads elsewhere is not followed."""
+    if name in (".", "..") or "/" in name or "\\" in name or "\0" in name:
         raise ReadError(f"{path}: its OME-XML names a file in another folder; put the files into one folder")
-    return [name for name in others if not (path.parent / name).is_file()]
+    return name
+
+
+def uuid_of(xml: str) -> str | None:
+    """The identifier of the file that holds this OME-XML, or None."""
+    found = re.search(r"<(?:\w+:)?OME\s[^>]*?\bUUID\s*=\s*[\"']([^\"']+)", xml[:10_000])
+    return found[1] if found else None

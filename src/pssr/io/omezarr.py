@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from pssr.errors import ChoiceNeeded, PssrError, ReadError
-from pssr.io.memory import check_fits
-from pssr.io.stack import AXES, Place, ReadPlane, Stack, channel_names
+from pssr.io.memory import MOST_PLANES, check_fits
+from pssr.io.stack import AXES, Place, ReadPlane, Stack, channel_names, distinct
 from pssr.io.tiff_meaning import SECONDS, UM, known, positive
 from pssr.io.zarr_check import ArrayMetadata, Store, attributes, check_array, inside
+from pssr.io.zarr_chunks import notes_on_chunks
 
-UNITS = UM | SECONDS | {"micrometer": 1, "millimeter": 1e3, "meter": 1e6, "angstrom": 1e-4, "picometer": 1e-6}
-UNITS |= {"second": 1.0, "millisecond": 1e-3, "microsecond": 1e-6, "minute": 60.0, "hour": 3600.0}
-MOST_CHUNKS_COUNTED = 1_000_000
+UNITS = UM | SECONDS
 DAMAGE = (
     OSError,
     ValueError,
@@ -112,10 +111,11 @@ def open_zarr(path: Path, *, scene: str | int | None = None) -> Stack:
         metadata = check_array(store, array)
         axes = _named(path, named, metadata.shape)
         sizes = {axis: metadata.shape[axes.index(axis)] if axis in axes else 1 for axis in AXES}
-        physical = {
-            a: positive(s, UNITS, u.lower()) for a, s, u in zip(axes, scale, units, strict=False) if a != "?"
-        }
+        physical = {a: positive(s, UNITS, u) for a, s, u in zip(axes, scale, units, strict=False) if a != "?"}
         shown = about["omero"].get("channels", [])
+        planes = math.prod(sizes[axis] for axis in "TCZ")
+        if planes > MOST_PLANES:
+            raise ReadError(f"{path}: announces {planes} planes; copy it again")
         names = channel_names([_text(channel.get("label")) for channel in shown], sizes["C"])
         colours = (*(_colour(channel.get("color")) for channel in shown), *[None] * sizes["C"])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -133,7 +133,7 @@ def open_zarr(path: Path, *, scene: str | int | None = None) -> Stack:
         interval_s=physical.get("T"),
         reader=ZarrReader(store.root, array, axes),
         scene=name,
-        notes=_absent_chunks(store, array, metadata),
+        notes=notes_on_chunks(store, array, metadata),
         colours=colours[: sizes["C"]],
         compression=metadata.compression,
     )
@@ -199,14 +199,14 @@ def _multiscales(group: str, about: dict[str, Any]) -> list[tuple[str, str, dict
 def _image(
     path: Path, images: list[tuple[str, str, dict[str, Any]]], scene: str | int | None
 ) -> tuple[str | None, str, dict[str, Any]]:
-    names = tuple(name for name, _, _ in images)
+    names = tuple(distinct([name for name, _, _ in images]))
     if len(images) == 1 and (scene is None or str(scene) in (names[0], "0")):
         return None, *images[0][1:]
     if scene is None:
         raise ChoiceNeeded(f"{path}: choose a scene ({', '.join(names)})", names)
-    for k, image in enumerate(images):
-        if str(scene) in (image[0], str(k)):
-            return image
+    for k, (name, image) in enumerate(zip(names, images, strict=True)):
+        if str(scene) in (name, str(k)):
+            return name, *image[1:]
     raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {', '.join(names)}", names)
 
 
@@ -216,8 +216,10 @@ def _finest(store: Store, group: str, about: dict[str, Any]) -> tuple[str, list[
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
     # The first one is the finest, as the format demands.
     level = about["datasets"][0]
-    scale = [1.0] * len(axes)
-    for step in (*level.get("coordinateTransformations", []), *about.get("coordinateTransformations", [])):
+    steps = [*level.get("coordinateTransformations", []), *about.get("coordinateTransformations", [])]
+    # Without any scale, nothing is known of the size of a pixel.
+    scale = [1.0 if any(step.get("type") == "scale" for step in steps) else 0.0] * len(axes)
+    for step in steps:
         if step.get("type") == "scale":
             scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
     name = inside(store.path, str(level["path"]))
@@ -244,34 +246,9 @@ def _dtype(store: Store, array: str, metadata: ArrayMetadata, axes: str) -> np.d
         raise ReadError(f"{store.path}: has pixels of type {dtype}; convert it to integers or floats")
     y, x = (metadata.shape[axes.index(axis)] for axis in "YX")
     check_fits(store.path, (y, x), dtype)
-    check_fits(store.path, (math.prod(metadata.chunks), 1), dtype)
+    check_fits(store.path, (math.prod(metadata.decoded), 1), dtype)
     native: np.dtype = dtype.newbyteorder("=")
     return native
-
-
-def _absent_chunks(store: Store, array: str, metadata: ArrayMetadata) -> tuple[str, ...]:
-    """Chunks that are not there are read as the fill value, as the format says: a person should know."""
-    expected = math.prod(
-        math.ceil(n / chunk) for n, chunk in zip(metadata.shape, metadata.chunks, strict=True)
-    )
-    if expected > MOST_CHUNKS_COUNTED:
-        return ()
-    if store.path.is_dir():
-        files = sum(p.is_file() and not _is_metadata(p.name) for p in (store.path / array).rglob("*"))
-    else:
-        with zipfile.ZipFile(store.path) as archive:
-            prefix = f"{store.root}/{array}/".lstrip("/")
-            files = sum(
-                n.startswith(prefix) and not n.endswith("/") and not _is_metadata(n.rpartition("/")[2])
-                for n in archive.namelist()
-            )
-    if files >= expected:
-        return ()
-    return (f"{expected - files} of {expected} chunks are absent and read as its fill value",)
-
-
-def _is_metadata(name: str) -> bool:
-    return name in ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 
 
 def _text(value: Any) -> str | None:

@@ -2,30 +2,35 @@
 
 import errno
 import os
+import re
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pssr.errors import WriteError
 from pssr.io.zarr_check import is_zarr
+from pssr.io.zarr_chunks import METADATA
 
+PNG_NAME = r"(plane|[TCZ]\d+(_[CZ]\d+)*)\.png"  # as pssr names planes
+SOFTWARE_MARK = b"Software\0pssr-toolkit"
 WAITS_S = (0.01, 0.05, 0.2, 1.0)  # before a folder is looked at again
 
 
-def check_place(path: Path, folder: bool, overwrite: bool, source: Path | None) -> None:
+def check_place(path: Path, folder: bool, overwrite: bool, sources: Sequence[Path]) -> None:
     """Refuse a name under which nothing can or may be written.
 
     Args:
         path: the name.
         folder: whether a folder is to be written there.
         overwrite: whether one of the same kind may be replaced.
-        source: what is being read; it is never replaced.
+        sources: what is being read; it is never replaced.
 
     Raises:
         WriteError: says why.
     """
     parent = path.parent
-    if source is not None and path.exists() and source.exists() and path.samefile(source):
+    if path.exists() and any(source.exists() and path.samefile(source) for source in sources):
         raise WriteError(f"{path}: is the file to read from; choose another name")
     if not parent.is_dir():
         raise WriteError(f"{path}: its folder does not exist; make {parent} first")
@@ -38,7 +43,7 @@ def check_place(path: Path, folder: bool, overwrite: bool, source: Path | None) 
             )
         if not overwrite:
             raise WriteError(
-                f"{path}: exists already; choose another name, or say that it may be overwritten"
+                f"{path}: exists already; choose another name, or say overwrite=True (--overwrite)"
             )
         if folder and not _replaceable(path):
             raise WriteError(f"{path}: holds other things than a stack; choose another name")
@@ -48,7 +53,23 @@ def check_place(path: Path, folder: bool, overwrite: bool, source: Path | None) 
 
 def _replaceable(path: Path) -> bool:
     """Whether a folder is a stack and nothing else, so that replacing it loses nothing else."""
-    return is_zarr(path) or all(inside.suffix == ".png" and inside.is_file() for inside in path.iterdir())
+    if is_zarr(path):
+        return all(_of_zarr(inside) for inside in path.iterdir())
+    return all(
+        re.fullmatch(PNG_NAME, inside.name) and inside.is_file() and _by_pssr(inside)
+        for inside in path.iterdir()
+    )
+
+
+def _of_zarr(path: Path) -> bool:
+    """Whether something in a store is part of it: its description, or a group or array."""
+    return path.name in METADATA or (path.is_dir() and (is_zarr(path) or path.name == "OME"))
+
+
+def _by_pssr(path: Path) -> bool:
+    """Whether a PNG says that pssr wrote it."""
+    with path.open("rb") as file:
+        return SOFTWARE_MARK in file.read(4096)
 
 
 def replace_with(path: Path, part: Path, overwrite: bool) -> None:

@@ -1,5 +1,7 @@
 """A folder of files, each one frame: a movie, or a stack in depth."""
 
+import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -9,23 +11,26 @@ from pathlib import Path
 
 import numpy as np
 
-from pssr.errors import ReadError
-from pssr.io.stack import Place, Reader, ReadPlane, Stack
+from pssr.errors import ChoiceNeeded, ReadError
+from pssr.io.images import names_in
+from pssr.io.stack import Place, Reader, ReadPlane, Stack, channel_names
 
 SUFFIXES = (".czi", ".tif", ".tiff", ".zarr", ".ozx", ".png", ".jpg", ".jpeg", ".mp4", ".avi")
 
 
 @dataclass(frozen=True)
 class SeriesReader:
-    """Each frame is a file.
+    """Each plane is a file, or a channel of one.
 
     Args:
-        axis: "T" or "Z", along which the files follow each other.
+        files: number of the file and of the channel in it, of each plane in (T, C, Z) order.
+        count: of C and Z.
         names: of the files, in order.
         readers: of the files.
     """
 
-    axis: str
+    files: tuple[tuple[int, int], ...]
+    count: tuple[int, int]
     names: tuple[str, ...]
     readers: tuple[Reader, ...]
 
@@ -41,12 +46,12 @@ class SeriesReader:
 
             def read(place: Place) -> np.ndarray:
                 t, c, z = place
-                k = t if self.axis == "T" else z
+                k, inside = self.files[(t * self.count[0] + c) * self.count[1] + z]
                 if k not in held:
                     files.close()
                     held.clear()
                     held[k] = files.enter_context(self.readers[k].opened(path / self.names[k]))
-                return held[k]((0, c, 0))
+                return held[k]((0, inside, 0))
 
             yield read
 
@@ -76,7 +81,9 @@ def stack_files(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
-    """One stack whose frames are the given ones.
+    """One stack whose planes are the given ones.
+
+    Where names count along several axes, as in `T002_C0.png`, these are the planes' places; else files follow each other.
 
     Args:
         folder: where they lie; it names the stack.
@@ -85,8 +92,9 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
 
     Raises:
         ReadError: a file has several time points or depths, or differs from the first.
+        ChoiceNeeded: names count in several numbers without saying along which axes.
     """
-    first = frames[0]
+    first, paths = frames[0], [one.path for one in frames]
     for one in frames:
         if one.sizes["T"] * one.sizes["Z"] > 1:
             raise ReadError(f"{one.path}: has several frames itself; leave series={axis} out")
@@ -95,20 +103,86 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
                 f"{one.path}: is {_looks(one)} and {first.path.name} is {_looks(first)}; "
                 "keep frames of one kind in the folder"
             )
+    places = places_in(paths, axis)
+    inside = first.sizes["C"]
+    count = {a: 1 + max(place[k] for place in places) for k, a in enumerate("TCZ")}
+    at = {place: k for k, place in enumerate(places)}
+    files = [
+        (at[t, c, z], k)
+        for t, c, k, z in itertools.product(*map(range, (count["T"], count["C"], inside, count["Z"])))
+    ]
+    channels = count["C"] * inside
+    names = names_in(first.path) if first.format == "PNG" else []
+    known_spacing = (
+        first.spacing_um if count["Z"] > 1 else {a: n for a, n in first.spacing_um.items() if a != "Z"}
+    )
     return Stack(
         path=folder,
         format=f"series of {first.format}",
-        sizes={**first.sizes, axis: len(frames)},
+        sizes={**first.sizes, "T": count["T"], "C": channels, "Z": count["Z"]},
         dtype=first.dtype,
-        channels=first.channels,
-        spacing_um=first.spacing_um,
-        interval_s=first.interval_s if axis == "T" else None,
-        reader=SeriesReader(axis, tuple(f.path.name for f in frames), tuple(f.reader for f in frames)),
-        notes=(
-            f"{len(frames)} files in a row, from {first.path.name} to {frames[-1].path.name}",
-            *first.notes,
+        channels=first.channels if channels == inside else channel_names(names, channels),
+        spacing_um=known_spacing,
+        interval_s=first.interval_s if count["T"] > 1 else None,
+        reader=SeriesReader(
+            tuple(files),
+            (channels, count["Z"]),
+            tuple(p.name for p in paths),
+            tuple(f.reader for f in frames),
         ),
+        notes=(f"{len(frames)} files in a row, from {paths[0].name} to {paths[-1].name}", *first.notes),
+        colours=first.colours if channels == inside else (),
+        compression=first.compression,
+        companions=tuple(paths),
     )
+
+
+def places_in(paths: Sequence[Path], axis: str) -> list[Place]:
+    """The place of each file by the numbers in its name.
+
+    Args:
+        paths: of the files, in natural order.
+        axis: "T" or "Z", along which files follow each other whose names do not say more.
+
+    Raises:
+        ChoiceNeeded: several numbers vary as in a table, and no letters before them say of what.
+    """
+    words = [re.split(r"(\d+)", path.name) for path in paths]
+    in_a_row = [(k, 0, 0) if axis == "T" else (0, 0, k) for k in range(len(paths))]
+    if len({tuple(word[::2]) for word in words}) > 1:
+        return in_a_row
+    columns = [k for k in range(1, len(words[0]), 2) if len({int(word[k]) for word in words}) > 1]
+    levels = [sorted({int(word[k]) for word in words}) for k in columns]
+    if len(columns) < 2 or math.prod(map(len, levels)) != len(paths):
+        return in_a_row
+    letters = [_axis(words[0][k - 1]) for k in columns]
+    if len(set(letters)) < len(letters) or None in letters:
+        shown = " x ".join(str(len(level)) for level in levels)
+        raise ChoiceNeeded(
+            f"{paths[0].parent}: the names of its files count in {len(columns)} numbers ({shown}), as {paths[0].name} does; "
+            "take those of one channel with a pattern such as 'folder/*_c0.tif', or name them such as t000_c0.tif"
+        )
+    placed = []
+    for word in words:
+        at = {a: level.index(int(word[k])) for a, k, level in zip(letters, columns, levels, strict=True)}
+        placed.append((at.get("T", 0), at.get("C", 0), at.get("Z", 0)))
+    return placed
+
+
+def _axis(before: str) -> str | None:
+    """The axis that the letters before a number name, such as `_C`, `-t` or `_ch`."""
+    word = re.split(r"[^a-z]", before.lower())[-1]
+    return {
+        "t": "T",
+        "time": "T",
+        "frame": "T",
+        "c": "C",
+        "ch": "C",
+        "channel": "C",
+        "w": "C",
+        "z": "Z",
+        "slice": "Z",
+    }.get(word)
 
 
 def _looks(stack: Stack) -> str:

@@ -1,9 +1,9 @@
 """A file as a value: its planes by named axes, its movies by channel."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -51,6 +51,7 @@ class Stack:
         colours: in which each channel is shown, such as "#00FF00"; None where unknown.
         compression: of the pixels in the file; None where unknown.
         missing: places (T, C, Z) of planes that the file lacks and that are filled as the person chose.
+        companions: other files that hold planes of it.
     """
 
     path: Path
@@ -60,12 +61,13 @@ class Stack:
     channels: tuple[str, ...]
     spacing_um: Mapping[str, float]
     interval_s: float | None
-    reader: Reader
+    reader: Reader = field(repr=False)
     scene: str | None = None
     notes: tuple[str, ...] = ()
     colours: tuple[str | None, ...] = ()
     compression: str | None = None
-    missing: tuple[Place, ...] = ()
+    missing: tuple[Place, ...] = field(default=(), repr=False)
+    companions: tuple[Path, ...] = field(default=(), repr=False)
 
     @property
     def pixel_size_um(self) -> float | None:
@@ -258,10 +260,13 @@ def channel_names(given: list[str | None], count: int) -> tuple[str, ...]:
     """
     padded = [*given[:count], *[None] * (count - len(given))]
     named = [(name or "").strip() or f"channel {k}" for k, name in enumerate(padded)]
-    folded = [name.casefold() for name in named]
-    return tuple(
-        name if folded.count(name.casefold()) == 1 else f"{name} ({k})" for k, name in enumerate(named)
-    )
+    return tuple(distinct(named))
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Names of which none occurs twice, in capitals or not: `name (N)` where one does."""
+    folded = [name.casefold() for name in names]
+    return [name if folded.count(name.casefold()) == 1 else f"{name} ({k})" for k, name in enumerate(names)]
 
 
 def names_of_samples(names: tuple[str, ...], samples: tuple[str, ...]) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 import json
 import logging
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -12,9 +14,11 @@ from pssr.errors import ReadError
 from pssr.io.gaps import settle
 from pssr.io.ome import of_ome
 from pssr.io.stack import RGB, Stack, channel_names, names_of_samples
-from pssr.io.tiff_check import Kind, check_page, kind_of, native, page_offsets
-from pssr.io.tiff_meaning import Meaning, of_imagej, of_pages
-from pssr.io.tiff_planes import PageReader, RunReader, page_at, pieces_of, stamp_of, translated
+from pssr.io.tiff_check import Kind, compression_of, kind_of, native, page_offsets
+from pssr.io.tiff_meaning import Meaning, as_named, of_imagej, of_pages, shaped
+from pssr.io.tiff_pages import full_pages, used_pages
+from pssr.io.tiff_planes import PageReader, RunReader, pieces_of, stamp_of, translated
+from pssr.io.tiff_vendor import of_stk, of_vendor, resolution_of, spacing_of
 
 # tifffile reports damage by logging and goes on; here every such case is an error of its own.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -35,23 +39,40 @@ def open_tiff(
         ReadError: damaged, incomplete, or not made of planes of one size.
         ChoiceNeeded: several scenes and none chosen, or pages of which the file does not say what they are.
     """
-    stamp, offsets = stamp_of(path), page_offsets(path)
-    with translated(path), tifffile.TiffFile(path) as tif:
-        pages, skipped = _full_pages(path, tif, offsets)
-        meaning, run = _meaning(path, tif, [page for _, page in pages], scene, axes)
-        used = {0: pages[0]} if run else _used(path, pages, meaning)
-        every = [page for _, page in used.values()]
-        shape, stored = _common(path, every, meaning)
-        kind = kind_of(every)
-        start = every[0].dataoffsets[0]
-        inside = tuple(used[k][0] if k in used else 0 for k in range(len(meaning.pages)))
-        pieces = () if meaning.homes or meaning.missing else pieces_of(every)
+    with translated(path):
+        stamp, offsets = stamp_of(path), page_offsets(path)
+        with tifffile.TiffFile(path) as tif:
+            return _opened(path, tif, offsets, stamp, (scene, axes, missing))
+
+
+def _opened(
+    path: Path,
+    tif: tifffile.TiffFile,
+    offsets: list[int],
+    stamp: tuple[int, int],
+    choices: tuple[str | int | None, str | None, str],
+) -> Stack:
+    scene, axes, missing = choices
+    pages = full_pages(path, tif, offsets)
+    full = [page for _, page in pages.values()]
+    meaning, run = _meaning(path, tif, full, len(offsets), scene, axes)
+    if not meaning.by_number:
+        pages = dict(enumerate(pages.values()))
+    used = {0: pages[0]} if run else used_pages(path, pages, meaning)
+    every = [page for _, page in used.values()]
+    shape, stored = _common(path, every, meaning)
+    kind = kind_of(every)
+    inside = tuple(used[k].offset if k in used else 0 for k in range(len(meaning.pages)))
+    pieces = () if meaning.homes or meaning.missing else pieces_of(every)
     count = meaning.count["C"], meaning.count["Z"]
     reader: PageReader | RunReader = PageReader(inside, count, kind, meaning.homes, pieces, stamp)
     if run:
+        start = every[0].dataoffsets[0]
         reader = RunReader(start, shape, stored.newbyteorder(tif.byteorder), meaning.pages, count)
+    skipped = len(offsets) - len(full)
     skips = [f"{skipped} reduced pages (thumbnails, pyramids) are left out"] if skipped else []
     names = channel_names(list(meaning.channels), meaning.count["C"])
+    spacing, told = (meaning.spacing_um, "") if meaning.spacing_um else spacing_of(tif, every[0])
     stack = Stack(
         path=path,
         format=meaning.format,
@@ -64,13 +85,20 @@ def open_tiff(
         },
         dtype=native(stored),
         channels=names_of_samples(names, kind.names),
-        spacing_um=meaning.spacing_um,
+        spacing_um=spacing,
         interval_s=meaning.interval_s,
         reader=reader,
         scene=meaning.scene,
-        notes=(*meaning.notes, *kind.notes, *skips, *_contradictions(meaning, stored)),
+        notes=(
+            *meaning.notes,
+            *kind.notes,
+            *skips,
+            *([told] if told else []),
+            *_contradictions(meaning, stored),
+        ),
         colours=_colours(meaning, kind),
-        compression=_compression(every[0]),
+        compression=compression_of(every[0]),
+        companions=tuple(path.with_name(name) for name in dict.fromkeys(meaning.homes) if name),
     )
     gaps = [(t, c * kind.channels + k, z) for t, c, z in meaning.missing for k in range(kind.channels)]
     return settle(stack, gaps, missing, meaning.advice)
@@ -82,19 +110,6 @@ def _colours(meaning: Meaning, kind: Kind) -> tuple[str | None, ...]:
     return (*meaning.colours, *[None] * meaning.count["C"])[: meaning.count["C"]]
 
 
-def _compression(page: tifffile.TiffPage) -> str:
-    words = {
-        1: "none",
-        8: "deflate",
-        32946: "deflate",
-        5: "LZW",
-        50000: "zstd",
-        34712: "JPEG 2000",
-        7: "JPEG",
-    }
-    return words.get(int(page.compression), str(getattr(page.compression, "name", page.compression)))
-
-
 def _contradictions(meaning: Meaning, stored: np.dtype) -> tuple[str, ...]:
     """Where the metadata say something else than the pixels, the pixels are right; a person should know."""
     said = {"float": "float32", "double": "float64", "bit": "bool"}.get(meaning.said, meaning.said)
@@ -103,65 +118,54 @@ def _contradictions(meaning: Meaning, stored: np.dtype) -> tuple[str, ...]:
     return (f"its metadata say {said}; its pixels are {stored.name} and are taken as such",)
 
 
-def _full_pages(
-    path: Path, tif: tifffile.TiffFile, offsets: list[int]
-) -> tuple[list[tuple[int, tifffile.TiffPage]], int]:
-    """Checked pages with their offsets, without those marked as reduced copies; and how many those are."""
-    pages, skipped = [], 0
-    for number, offset in enumerate(offsets):
-        page = page_at(tif, number, offset)
-        if page.is_reduced and number > 0:
-            skipped += 1
-            continue
-        check_page(path, number, page, tif.filehandle.size)
-        pages.append((offset, page))
-    return pages, skipped
-
-
-def _used(
-    path: Path, pages: list[tuple[int, tifffile.TiffPage]], meaning: Meaning
-) -> dict[int, tuple[int, tifffile.TiffPage]]:
-    """The page of each plane that is there, from this file and those beside it."""
-    there = {k: page for k, page in enumerate(meaning.pages) if page >= 0}
-    if not there:
-        raise ReadError(f"{path}: holds none of the planes that it announces; copy it again")
-    if not meaning.homes:
-        return {k: pages[page] for k, page in there.items()}
-    by_file = {"": pages}
-    for name in dict.fromkeys(filter(None, meaning.homes)):
-        other = path.with_name(name)
-        with translated(other), tifffile.TiffFile(other) as tif:
-            by_file[name], _ = _full_pages(other, tif, page_offsets(other))
-    for k, page in there.items():
-        if page >= len(by_file[meaning.homes[k]]):
-            raise ReadError(
-                f"{path.with_name(meaning.homes[k])}: has no page {page}, which its OME-XML announces; copy it again"
-            )
-    return {k: by_file[meaning.homes[k]][page] for k, page in there.items()}
-
-
 def _meaning(
     path: Path,
     tif: tifffile.TiffFile,
     pages: list[tifffile.TiffPage],
+    total: int,
     scene: str | int | None,
     axes: str | None,
 ) -> tuple[Meaning, bool]:
     """What the planes are, and whether they are a run of bytes behind a single page."""
-    if tif.ome_metadata and axes is None:
-        return of_ome(path, tif.ome_metadata, len(pages), scene), False
+    if tif.ome_metadata:
+        meaning = of_ome(path, tif.ome_metadata, total, scene)
+        return (meaning if axes is None else as_named(path, meaning, axes)), False
     if scene is not None:
         raise ReadError(f"{path}: has no scenes; leave scene={scene!r} out")
-    said = tif.imagej_metadata
-    if said is None:
-        return of_pages(path, _without_samples(pages[0]), len(pages), axes), False
+    if tif.imagej_metadata is not None:
+        return _of_imagej(path, tif, pages, tif.imagej_metadata, axes)
+    found = of_vendor(path, tif, pages, axes)
+    if found is not None:
+        return found, False
+    begins = [k for k, page in enumerate(pages) if shaped(_without_samples(page))[0]]
+    if len(pages) > 1 and begins[1:]:
+        raise ReadError(f"{path}: holds {len(begins)} stacks one after the other; save each of them alone")
+    description, behind = _without_samples(pages[0]), of_stk(path, tif, axes)
+    announced = math.prod(shaped(description)[0]) if len(pages) == 1 else 1
+    announced = math.prod(behind.count.values()) if behind else announced
+    if announced == 1:
+        return of_pages(path, description, len(pages), axes), False
+    held = _in_run(tif, pages[0])
+    if held < announced:
+        raise ReadError(f"{path}: announces {announced} planes and holds {held}; copy it again")
+    return behind or of_pages(path, description, announced, axes), True
+
+
+def _of_imagej(
+    path: Path,
+    tif: tifffile.TiffFile,
+    pages: list[tifffile.TiffPage],
+    said: Mapping[str, Any],
+    axes: str | None,
+) -> tuple[Meaning, bool]:
     announced = int(said.get("images", 1))
     run = len(pages) == 1 and announced > 1
-    held = _in_run(tif, pages[0]) if run else len(pages)
-    if not run and pages[0].samplesperpixel == said.get("channels"):
+    held = min(_in_run(tif, pages[0]), announced) if run else len(pages)
+    counts = math.prod(max(int(said.get(name, 1)), 1) for name in ("frames", "channels", "slices"))
+    if not run and pages[0].samplesperpixel == said.get("channels") and counts != held:
         # A composite of colours in one page: its channels are the page's samples.
         said = {**said, "channels": 1}
-    return of_imagej(path, said, min(held, announced) if run else held, _resolution(pages[0]), axes), run
+    return of_imagej(path, said, held, resolution_of(pages[0]), axes), run
 
 
 def _without_samples(page: tifffile.TiffPage) -> str:
@@ -183,14 +187,6 @@ def _in_run(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> int:
     if page.compression != 1 or not page.is_contiguous or page.dtype is None:
         return 1
     return int((tif.filehandle.size - page.dataoffsets[0]) // (math.prod(page.shape) * page.dtype.itemsize))
-
-
-def _resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
-    """Pixels per unit along X and Y, as ImageJ stores them."""
-    if not {"XResolution", "YResolution"} <= {tag.name for tag in page.tags}:
-        return None
-    x, y = (page.tags[name].value for name in ("XResolution", "YResolution"))
-    return (x[0] / x[1], y[0] / y[1]) if x[1] and y[1] else None
 
 
 def _common(path: Path, pages: list[tifffile.TiffPage], meaning: Meaning) -> tuple[tuple[int, int], np.dtype]:

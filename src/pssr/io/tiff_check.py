@@ -10,16 +10,31 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from tifffile import TiffPage
+from tifffile import FileHandle, TiffPage
 
 from pssr.errors import ReadError
+from pssr.io.picture_size import NAMES, picture_size
 from pssr.io.stack import RGB as COLOURS
 
 WHITE_IS_ZERO, GREY, RGB, PALETTE = range(4)
+YCBCR, JPEG, TRANSPARENT = 6, 7, (1, 2)
 REFUSED = {4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 MOST_SAMPLES = 64
+PHOTOMETRIC, COMPRESSION = 262, 259  # tags
+# Of these, damage shows: they are checked, or decode to the number of bytes that is asked for and no more.
+READ = {
+    1: "none",
+    8: "deflate",
+    32946: "deflate",
+    5: "LZW",
+    50000: "zstd",
+    34926: "zstd",
+    32773: "PackBits",
+    34925: "LZMA",
+}
 # A page that decodes to more than this from so few bytes is a bomb or damaged.
 LARGE_BYTES, LARGEST_RATIO = 1 << 28, 200
+PADDING_BYTES = 16
 
 
 def page_offsets(path: Path) -> list[int]:
@@ -64,25 +79,27 @@ def _number(path: Path, file: BinaryIO, layout: struct.Struct, at: int) -> int:
     return int(layout.unpack(data)[0])
 
 
-def check_page(path: Path, number: int, page: TiffPage, end: int) -> None:
+def check_page(path: Path, number: int, page: TiffPage, file: FileHandle) -> None:
     """Refuse a page that is not one grey plane, or whose pixels do not lie in the file.
 
     Args:
         path: for the message.
         number: of the page, for the message.
         page: as parsed.
-        end: size of the file in bytes.
+        file: open for reading.
 
     Raises:
         ReadError: says which page and why.
     """
-    why = _not_grey(page) or _not_stored(page, end)
+    why = _not_grey(page) or _not_stored(page, file.size) or _not_decodable(page, file)
     if why:
         raise ReadError(f"{path}: page {number} {why}")
 
 
 def _not_grey(page: TiffPage) -> str | None:
     photometric = _photometric(page)
+    if compression_of(page) is None:
+        return f"is compressed as {getattr(page.compression, 'name', page.compression)}; save it with deflate or none"
     if photometric not in (WHITE_IS_ZERO, GREY, RGB, PALETTE):
         what = REFUSED.get(photometric, f"of the unknown kind {photometric}")
         return f"is {what}, not grey; convert it to grey, or split its channels, and save as TIFF"
@@ -100,7 +117,17 @@ def _not_grey(page: TiffPage) -> str | None:
 
 
 def _photometric(page: TiffPage) -> int:
-    return int(page.photometric) if page.photometric is not None else GREY
+    """What the page says of its values; one that does not say is grey, and what JPEG decodes to is red, green, blue."""
+    if PHOTOMETRIC not in page.tags or page.photometric is None:
+        return GREY
+    photometric = int(page.photometric)
+    return RGB if photometric == YCBCR and int(page.compression) == JPEG else photometric
+
+
+def compression_of(page: TiffPage) -> str | None:
+    """In words; None for one that is not read."""
+    number = int(page.compression)
+    return READ.get(number) or NAMES.get(number)
 
 
 def _is_ramp(page: TiffPage) -> bool:
@@ -131,15 +158,17 @@ class Kind:
         """Of the channels of one page; empty where it has only one."""
         if self.channels == 1:
             return ()
-        return (
-            tuple(COLOURS) if self.photometric == RGB else tuple(f"channel {k}" for k in range(self.channels))
-        )
+        if self.photometric == RGB:
+            return tuple(COLOURS)
+        return tuple(f"channel {k}" for k in range(self.channels))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know."""
         if self.photometric == RGB and self.channels == 1:
             return ("its colours are equal in every page looked at, and taken as grey",)
+        if self.samples == 2 and self.channels == 1:
+            return ("its transparency is left out",)
         if self.channels > 1:
             return (f"each page holds {self.channels} samples, taken as channels",)
         said = {
@@ -178,7 +207,8 @@ def kind_of(pages: list[TiffPage]) -> Kind:
     first, samples = pages[0], int(pages[0].samplesperpixel)
     photometric = _photometric(first)
     if photometric != RGB:
-        return Kind(photometric, samples, samples)
+        transparent = samples == 2 and set(first.extrasamples) <= set(TRANSPARENT)
+        return Kind(photometric, samples, 1 if transparent else samples)
     looked_at = {0, len(pages) // 2, len(pages) - 1}
     grey = all(_equal(_by_sample(pages[k])) for k in looked_at)
     return Kind(photometric, samples, 1 if grey else 3)
@@ -195,17 +225,42 @@ def _equal(samples: np.ndarray) -> bool:
 
 def _not_stored(page: TiffPage, end: int) -> str | None:
     offsets, counts = page.dataoffsets, page.databytecounts
-    if not offsets or len(offsets) != len(counts) or min(offsets) <= 0 or min(counts) <= 0:
+    head = 16 if page.parent.is_bigtiff else 8
+    if not offsets or len(offsets) != len(counts) or min(offsets) < head or min(counts) <= 0:
         return "lacks a part of its pixels; copy the file again"
     if any(at + count > end for at, count in zip(offsets, counts, strict=True)):
         return f"has pixels beyond the file's end at byte {end}: the file is cut; copy it again"
     bits = int(page.bitspersample)
     needed = page.imagelength * ((page.imagewidth * bits * page.samplesperpixel + 7) // 8)
     stored = sum(counts)
-    if page.compression == 1 and stored < needed:
-        return f"has {stored} bytes of pixels, not {needed}; copy the file again"
+    if page.compression == 1:
+        # Strips may end with some bytes of padding, and only the last row of tiles with many.
+        spare = stored if page.is_tiled else needed + PADDING_BYTES * len(counts)
+        if not needed <= stored <= spare:
+            return f"has {stored} bytes of pixels, not {needed}; copy the file again"
     if needed > LARGE_BYTES and needed > LARGEST_RATIO * stored:
         return f"announces {needed} bytes of pixels in {stored}; copy the file again"
+    return None
+
+
+def _not_decodable(page: TiffPage, file: FileHandle) -> str | None:
+    """Pictures inside a page say their own size: another one would be cut without a word, or fill the memory."""
+    number = int(page.compression)
+    if number not in NAMES:
+        return None
+    for k, (at, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        file.seek(at)
+        size = picture_size(file.read(count))
+        if size is None:
+            return f"has a damaged {NAMES[number]} in it (part {k}); copy the file again"
+        rows = (
+            page.tilelength
+            if page.is_tiled
+            else min(page.rowsperstrip, page.imagelength - k * page.rowsperstrip)
+        )
+        wide = page.tilewidth if page.is_tiled else page.imagewidth
+        if size[1] != wide or not rows <= size[0] <= (rows if page.is_tiled else page.rowsperstrip):
+            return f"has a {NAMES[number]} of {size[0]} x {size[1]} px in it (part {k}); copy the file again"
     return None
 
 

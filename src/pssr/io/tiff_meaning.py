@@ -3,8 +3,8 @@
 import itertools
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +13,38 @@ import numpy as np
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.stack import Place
 
-UM = {"um": 1, "µm": 1, "μm": 1, "micron": 1, "microns": 1, "micrometer": 1, "nm": 1e-3, "nanometer": 1e-3}
-UM |= {"mm": 1e3, "cm": 1e4, "m": 1e6, "Å": 1e-4, "pm": 1e-6, "inch": 25400.0, "in": 25400.0, "\\u00b5m": 1}
-SECONDS = {
-    "s": 1.0,
-    "sec": 1.0,
-    "seconds": 1.0,
-    "ms": 1e-3,
-    "msec": 1e-3,
-    "µs": 1e-6,
-    "us": 1e-6,
-    "min": 60.0,
-    "h": 3600.0,
+UM = {
+    "um": 1.0,
+    "\u00b5m": 1.0,
+    "\u03bcm": 1.0,
+    "\\u00b5m": 1.0,
+    "micron": 1.0,
+    "micrometer": 1.0,
+    "micrometre": 1.0,
 }
-SECONDS |= {"μs": 1e-6, "ns": 1e-9, "d": 86400.0}
+UM |= {
+    "m": 1e6,
+    "meter": 1e6,
+    "metre": 1e6,
+    "cm": 1e4,
+    "centimeter": 1e4,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "nm": 1e-3,
+}
+UM |= {"nanometer": 1e-3, "nanometre": 1e-3, "\u00e5": 1e-4, "angstrom": 1e-4, "pm": 1e-6, "picometer": 1e-6}
+UM |= {"inch": 25400.0, "inche": 25400.0, "in": 25400.0, '"': 25400.0}
+SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "us": 1e-6}
+SECONDS |= {
+    "\u00b5s": 1e-6,
+    "\u03bcs": 1e-6,
+    "microsecond": 1e-6,
+    "ns": 1e-9,
+    "nanosecond": 1e-9,
+    "min": 60.0,
+    "minute": 60.0,
+}
+SECONDS |= {"h": 3600.0, "hr": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
 
 
 @dataclass(frozen=True)
@@ -43,7 +61,9 @@ class Meaning:
         scene: as in `Stack`.
         notes: as in `Stack`.
         plane_shape: (Y, X) announced; None where only the pages say it.
+        by_number: whether pages are numbered as they lie in the file, reduced copies counted; else without those.
         homes: name of the file of each plane, "" for this one; empty where all are in this one.
+        identities: what other files say they are, by name, as far as it is known.
         colours: of the channels, as in `Stack`; too few where unknown.
         said: type of the pixels by the metadata; empty where they do not say.
         missing: places (T, C, Z) of planes that are announced and nowhere; their page is -1.
@@ -59,7 +79,9 @@ class Meaning:
     scene: str | None = None
     notes: tuple[str, ...] = ()
     plane_shape: tuple[int, int] | None = None
+    by_number: bool = False
     homes: tuple[str, ...] = ()
+    identities: Mapping[str, str] = field(default_factory=dict)
     colours: tuple[str | None, ...] = ()
     said: str = ""
     missing: tuple[Place, ...] = ()
@@ -83,11 +105,8 @@ def of_imagej(
         ChoiceNeeded: it does not say what the planes are.
     """
     announced = int(said.get("images", 1))
-    count = {
-        "T": int(said.get("frames", 1)),
-        "C": int(said.get("channels", 1)),
-        "Z": int(said.get("slices", 1)),
-    }
+    named = {"T": "frames", "C": "channels", "Z": "slices"}
+    count = {axis: max(int(said.get(name, 1)), 1) for axis, name in named.items()}
     if announced != total or (math.prod(count.values()) not in (1, total)):
         raise ReadError(
             f"{path}: announces {max(announced, math.prod(count.values()))} planes and holds {total}; copy it again"
@@ -97,23 +116,57 @@ def of_imagej(
     if math.prod(count.values()) != total:
         count, notes = {"T": total, "C": 1, "Z": 1}, (f"its {total} planes are taken as time points",)
     if axes is not None:
-        order, count = _renamed(path, axes, [(axis, count[axis]) for axis in order])
+        order, count = renamed(path, axes, [(axis, count[axis]) for axis in order])
         notes = ()
     elif count["Z"] > 1 and count["T"] == 1:
         notes = (f"its {count['Z']} planes are slices in depth; if they are time points, say axes=TYX",)
-    unit = str(said.get("unit", "")).lower()
+    unit = str(said.get("unit", ""))
     x, y = resolution or (0.0, 0.0)
-    sizes = {"X": positive(1 / x if x else None, UM, unit), "Y": positive(1 / y if y else None, UM, unit)}
+    sizes = {"X": positive(1 / x if x else None, UM, unit)}
+    sizes["Y"] = positive(1 / y if y else None, UM, str(said.get("yunit") or unit))
+    depth = positive(said.get("spacing"), UM, str(said.get("zunit") or unit))
     return Meaning(
         format="ImageJ TIFF",
         count=count,
-        pages=_in_order(order, count),
+        pages=in_order(order, count),
         channels=_labels(said, count["C"]),
-        spacing_um=known({**sizes, "Z": positive(said.get("spacing"), UM, unit) if count["Z"] > 1 else None}),
-        interval_s=positive(said.get("finterval"), SECONDS, str(said.get("tunit", "s")).lower()),
+        spacing_um=known({**sizes, "Z": depth if count["Z"] > 1 else None}),
+        interval_s=positive(said.get("finterval"), SECONDS, str(said.get("tunit") or "s")),
         notes=notes,
         colours=_lut_colours(said),
     )
+
+
+def as_named(path: Path, meaning: Meaning, axes: str) -> Meaning:
+    """The same planes along the axes that a person names instead of the file's.
+
+    Args:
+        path: of the file, for messages.
+        meaning: by the file.
+        axes: such as ZYX, in the order T, C, Z of the file's own axes.
+
+    Raises:
+        ChoiceNeeded: as for `renamed`.
+    """
+    order, count = renamed(path, axes, [(axis, meaning.count[axis]) for axis in "TCZ"])
+    moved = in_order(order, count)
+    before, after = (list(_places(lengths)) for lengths in (meaning.count, count))
+    channels = count["C"] == meaning.count["C"]
+    return replace(
+        meaning,
+        count=count,
+        pages=tuple(meaning.pages[k] for k in moved),
+        homes=tuple(meaning.homes[k] for k in moved) if meaning.homes else (),
+        missing=tuple(after[moved.index(before.index(place))] for place in meaning.missing),
+        channels=meaning.channels if channels else (),
+        colours=meaning.colours if channels else (),
+        spacing_um={a: um for a, um in meaning.spacing_um.items() if a != "Z" or count["Z"] > 1},
+        interval_s=meaning.interval_s if count["T"] > 1 else None,
+    )
+
+
+def _places(count: Mapping[str, int]) -> Iterator[Place]:
+    return itertools.product(range(count["T"]), range(count["C"]), range(count["Z"]))
 
 
 def _labels(said: Mapping[str, Any], channels: int) -> tuple[str | None, ...]:
@@ -150,17 +203,20 @@ def of_pages(path: Path, description: str, total: int, axes: str | None) -> Mean
 
     Raises:
         ChoiceNeeded: the pages vary along several axes of which none says what they are.
+        ReadError: it announces more planes than the file has pages.
     """
-    shape, said = _shaped(description)
+    shape, said = shaped(description)
+    if math.prod(shape) > total:
+        raise ReadError(f"{path}: announces {math.prod(shape)} planes and holds {total} pages; copy it again")
     if math.prod(shape) != total:
         shape, said = ((total,) if total > 1 else ()), None
     if axes is not None:
         kept = [n for n in shape if n > 1]
-        order, count = _renamed(path, axes, [("?", n) for n in kept])
-        return Meaning("TIFF", count, _in_order(order, count))
+        order, count = renamed(path, axes, [("?", n) for n in kept])
+        return Meaning("TIFF", count, in_order(order, count))
     if said is not None and set(said) <= set("TCZ") and len(set(said)) == len(said) == len(shape):
         count = {"T": 1, "C": 1, "Z": 1} | dict(zip(said, shape, strict=True))
-        return Meaning("TIFF", count, _in_order(list(said), count))
+        return Meaning("TIFF", count, in_order(list(said), count))
     if sum(n > 1 for n in shape) > 1:
         ways = tuple(f"{''.join(way)}YX" for way in itertools.permutations("TCZ", sum(n > 1 for n in shape)))
         sizes = " x ".join(map(str, shape))
@@ -175,8 +231,12 @@ def of_pages(path: Path, description: str, total: int, axes: str | None) -> Mean
     return Meaning("TIFF", {"T": total, "C": 1, "Z": 1}, tuple(range(total)), notes=notes)
 
 
-def _shaped(description: str) -> tuple[tuple[int, ...], str | None]:
-    """Shape and axes over the pages from the JSON that tifffile writes, without Y and X."""
+def shaped(description: str) -> tuple[tuple[int, ...], str | None]:
+    """Shape and axes over the pages, without Y and X.
+
+    Args:
+        description: of the first page; tifffile writes JSON there. Of any other one, nothing is known.
+    """
     try:
         said = json.loads(description)
         shape, axes = tuple(map(int, said["shape"])), said.get("axes")
@@ -186,8 +246,17 @@ def _shaped(description: str) -> tuple[tuple[int, ...], str | None]:
     return shape[:-2], axes[:-2] if named else None
 
 
-def _renamed(path: Path, axes: str, varying: list[tuple[str, int]]) -> tuple[list[str], dict[str, int]]:
-    """A person's names for the axes along which the planes vary, slowest first."""
+def renamed(path: Path, axes: str, varying: list[tuple[str, int]]) -> tuple[list[str], dict[str, int]]:
+    """A person's names for the axes along which the planes vary, slowest first.
+
+    Args:
+        path: of the file, for messages.
+        axes: such as TZYX.
+        varying: the file's own names and lengths, slowest first.
+
+    Raises:
+        ChoiceNeeded: other axes than T, C and Z, or another number of them.
+    """
     named, lengths = axes.upper().removesuffix("YX"), [n for _, n in varying if n > 1]
     if len(set(named)) != len(named) or not set(named) <= set("TCZ") or not axes.upper().endswith("YX"):
         raise ChoiceNeeded(f"axes: {axes!r} is not a choice of T, C, Z and then YX; say it such as TZYX")
@@ -199,8 +268,13 @@ def _renamed(path: Path, axes: str, varying: list[tuple[str, int]]) -> tuple[lis
     return list(named), count
 
 
-def _in_order(order: list[str], count: Mapping[str, int]) -> tuple[int, ...]:
-    """Page of each plane in (T, C, Z) order where pages lie in the given order, slowest first."""
+def in_order(order: list[str], count: Mapping[str, int]) -> tuple[int, ...]:
+    """Page of each plane in (T, C, Z) order.
+
+    Args:
+        order: of the axes along which pages lie, slowest first.
+        count: of T, C and Z.
+    """
     full = [*(axis for axis in "TCZ" if axis not in order), *order]
     strides, stride = {}, 1
     for axis in reversed(full):
@@ -210,9 +284,16 @@ def _in_order(order: list[str], count: Mapping[str, int]) -> tuple[int, ...]:
 
 
 def positive(value: Any, units: Mapping[str, float], unit: str) -> float | None:
-    """A positive finite number in the unit asked for; None where unit or number is missing or strange."""
+    """A positive finite number in the unit asked for; None where unit or number is missing or strange.
+
+    Args:
+        value: a number, or a text that is one.
+        units: by name, in small letters and the singular.
+        unit: as the file has it.
+    """
+    word = unit.strip().lower()
     try:
-        number = float(value) * units[unit]
+        number = float(value) * units[word if word in units else word.removesuffix("s")]
     except (TypeError, ValueError, KeyError):
         return None
     return number if math.isfinite(number) and number > 0 else None

@@ -88,7 +88,7 @@ class PageReader:
                         held.clear()
                         held[home] = files.enter_context(tifffile.TiffFile(source))
                     page = page_at(held[home], k, self.offsets[k])
-                    check_page(source, k, page, held[home].filehandle.size)
+                    check_page(source, k, page, held[home].filehandle)
                     pixels = self.kind.plane(page, c % self.kind.channels)
                 return np.ascontiguousarray(pixels, dtype=native(pixels.dtype))
 

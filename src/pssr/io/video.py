@@ -39,7 +39,7 @@ def write_mp4(
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise WriteError(f"{path}: exists already; choose another name, or say that it may be overwritten")
+        raise WriteError(f"{path}: exists already; choose another name, or say overwrite=True (--overwrite)")
     # Imported here: an extra.
     try:
         import imageio_ffmpeg
@@ -86,7 +86,7 @@ def _shown(plane: Num[np.ndarray, "y x"], low: float, high: float) -> UInt8[np.n
 def _check_whole(path: Path, part: Path, frames: int) -> None:
     """The encoder is another process, and says nothing of a disk that filled up."""
     try:
-        held = count_frames(part)
+        held, _ = count_frames(part)
     except ReadError as error:
         raise WriteError(f"{path}: could not be encoded; free some space or choose another folder") from error
     if held != frames:

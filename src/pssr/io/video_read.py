@@ -2,12 +2,15 @@
 
 import re
 import subprocess
+import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,10 +18,12 @@ from jaxtyping import UInt8
 from pssr.errors import ReadError
 from pssr.io.memory import check_fits
 from pssr.io.stack import RGB, Place, ReadPlane, Stack
+from pssr.io.video_check import check_container
 
 LIMIT_S = 600.0
 # A compressed movie is decoded from its beginning: frames are fetched by the block, and a few blocks kept.
 BLOCK, BLOCKS_KEPT = 64, 2
+SEEN_PX = 64  # side of the small copies in which colours are looked for
 NEAR_GREY = 2  # counts by which colours of a grey movie may differ after compression
 
 
@@ -80,11 +85,11 @@ def open_video(path: Path) -> Stack:
         ReadError: damaged, or the extra `movie` is not installed.
     """
     _check_installed(path)
+    cut = check_container(path)
     codec, fps = _described(path)
-    y, x, first = _first_frame(path)
+    y, x = _first_frame(path)
     check_fits(path, (y, x * BLOCK * BLOCKS_KEPT), np.dtype("u1"))
-    frames = count_frames(path)
-    colours = int(np.ptp(first.astype(np.int16), axis=1).max()) > NEAR_GREY
+    frames, colours = count_frames(path)
     channels = 3 if colours else 1
     return Stack(
         path=path,
@@ -95,7 +100,7 @@ def open_video(path: Path) -> Stack:
         spacing_um={},
         interval_s=None,
         reader=VideoReader((frames, y, x), channels),
-        notes=(f"plays at {fps} frames a second; how fast it was taken is not known",),
+        notes=(f"plays at {fps} frames a second; how fast it was taken is not known", *cut),
         colours=tuple(RGB.values()) if colours else (None,),
         compression=codec,
     )
@@ -117,23 +122,48 @@ def _described(path: Path) -> tuple[str | None, str]:
     return (codec[1] if codec else None), (fps[1] if fps else "an unknown number of")
 
 
-def _first_frame(path: Path) -> tuple[int, int, UInt8[np.ndarray, "n 3"]]:
-    """Height, width and colours."""
+def _first_frame(path: Path) -> tuple[int, int]:
+    """Height and width."""
     data = _run(path, ["-frames:v", "1", "-c:v", "ppm", "-f", "image2pipe", "-"])
     head = re.match(rb"P6\s(\d+)\s(\d+)\s255\s", data)
     if not head:
         raise ReadError(f"{path}: has no frame that can be decoded; copy it again")
-    return int(head[2]), int(head[1]), np.frombuffer(data[head.end() :], np.uint8).reshape(-1, 3)
+    return int(head[2]), int(head[1])
 
 
-def count_frames(path: Path) -> int:
-    """Frames that can be decoded; what the file announces may be wrong.
+def count_frames(path: Path) -> tuple[int, bool]:
+    """How many frames can be decoded (what the file announces may be wrong), and whether any has colours.
 
     Raises:
         ReadError: none can.
     """
-    data = _run(path, ["-pix_fmt", "gray", "-vf", "scale=2:2", "-f", "rawvideo", "-"])
-    return len(data) // 4
+    small = f"scale={SEEN_PX}:{SEEN_PX}:flags=area"
+    frames, colours = 0, False
+    with _streamed(path, ["-pix_fmt", "rgb24", "-vf", small, "-f", "rawvideo", "-"]) as stream:
+        while frame := stream.read(SEEN_PX * SEEN_PX * 3):
+            pixels = np.frombuffer(frame, np.uint8).reshape(-1, 3).astype(np.int16)
+            frames, colours = frames + 1, colours or int(np.ptp(pixels, axis=1).max()) > NEAR_GREY
+    if not frames:
+        raise ReadError(f"{path}: has no frame that can be decoded; copy it again")
+    return frames, colours
+
+
+@contextmanager
+def _streamed(path: Path, words: list[str]) -> Iterator[IO[bytes]]:
+    """What ffmpeg gives, as it gives it: a long movie need not be in memory."""
+    with tempfile.TemporaryFile() as said:
+        command = _command(path, ["-map", "0:v:0", "-fps_mode", "passthrough", *words], "-v", "error")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said) as process:
+            assert process.stdout is not None
+            end = threading.Timer(LIMIT_S, process.kill)
+            end.start()
+            try:
+                yield process.stdout
+            finally:
+                end.cancel()
+                process.stdout.close()
+        said.seek(0)
+        _check_end(path, process.returncode, said.read())
 
 
 def _decode(path: Path, words: list[str]) -> bytes:
@@ -142,23 +172,30 @@ def _decode(path: Path, words: list[str]) -> bytes:
 
 def _run(path: Path, words: list[str]) -> bytes:
     found = _ffmpeg(path, ["-map", "0:v:0", "-fps_mode", "passthrough", *words], "-v", "error")
-    if found.returncode != 0 or found.stderr:
-        why = found.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it is damaged"]
-        raise ReadError(f"{path}: cannot be decoded ({why[0]}); copy it again")
+    _check_end(path, found.returncode, found.stderr)
     return found.stdout
 
 
+def _check_end(path: Path, code: int, said: bytes) -> None:
+    if code != 0 or said:
+        why = said.decode(errors="replace").strip().splitlines()[-1:] or ["it is damaged"]
+        raise ReadError(f"{path}: cannot be decoded ({why[0]}); copy it again")
+
+
 def _ffmpeg(path: Path, words: list[str], *how: str) -> "subprocess.CompletedProcess[bytes]":
+    try:
+        return subprocess.run(_command(path, words, *how), capture_output=True, timeout=LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ReadError(f"{path}: decoding it took more than {LIMIT_S:g} s; it is damaged") from error
+
+
+def _command(path: Path, words: list[str], *how: str) -> list[str]:
     # Imported here: an extra.
     from imageio_ffmpeg import get_ffmpeg_exe
 
     # Only this file, as what its content says it is: a list of other files or addresses is not followed.
     source = ["-protocol_whitelist", "file,pipe", "-f", _demuxer(path), "-i", f"file:{path}"]
-    command = [get_ffmpeg_exe(), "-nostdin", "-hide_banner", *how, *source, *words]
-    try:
-        return subprocess.run(command, capture_output=True, timeout=LIMIT_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ReadError(f"{path}: decoding it took more than {LIMIT_S:g} s; it is damaged") from error
+    return [get_ffmpeg_exe(), "-nostdin", "-hide_banner", *how, *source, *words]
 
 
 def _demuxer(path: Path) -> str:

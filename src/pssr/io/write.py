@@ -84,7 +84,8 @@ class StackWriter:
         self._resume, self._journal = resume, None
         self._overwrite = overwrite
         self._open = False
-        check_place(self.path, FORMATS[self.format].folder, overwrite, like.path if like else None)
+        sources = (like.path, *like.companions) if like else ()
+        check_place(self.path, FORMATS[self.format].folder, overwrite, sources)
         self._sink = make_sink(self.format, self._part, self.content, compression)
         self._check_space()
 
@@ -125,7 +126,12 @@ class StackWriter:
     def __enter__(self) -> "StackWriter":
         try:
             fingerprint = f"{self.format} {self.content.fingerprint()}"
-            self._journal = Journal(self._part.with_name(self._part.name + ".log"), fingerprint)
+            log = self._part.with_name(self._part.name + ".log")
+            if self._part.exists() and not log.exists():
+                raise WriteError(
+                    f"{self._part}: is in the way, and no unfinished file of pssr's; move it away"
+                )
+            self._journal = Journal(log, fingerprint)
             before = self._journal.read() if self._resume and self._part.exists() else {}
             if before:
                 self._sink.reopen()
@@ -220,7 +226,7 @@ def _content(path: Path, like: Stack | None, scale: int, given: Mapping[str, Any
         raise ShapeError(f"{path}: {list(channels)} do not name the channels of {sizes}")
     colours = (*(words.get("colours") or ()), *[None] * len(channels))[: len(channels)]
     words |= {"sizes": sizes, "channels": channels, "colours": colours}
-    return Content(**{**words, "dtype": np.dtype(words["dtype"]).newbyteorder("=")})
+    return Content(**{**words, "dtype": np.dtype(words["dtype"]).newbyteorder("=")}).checked(str(path))
 
 
 def _size(count: float) -> str:

@@ -204,10 +204,11 @@ def _imagej_metadata(content: Content) -> dict[str, Any]:
     """In the words of ImageJ as tifffile takes them."""
     names = [name for _ in range(content.sizes["T"] * content.sizes["Z"]) for name in content.channels]
     known: dict[str, Any] = {"axes": "TZCYX", "Labels": names, "Info": content.provenance_text()}
-    if content.spacing_um:
+    # ImageJ has one unit for all axes, and takes a pixel of unknown size for one of size 1.
+    if {"X", "Y"} <= content.spacing_um.keys():
         known["unit"] = "um"
-    if "Z" in content.spacing_um:
-        known["spacing"] = content.spacing_um["Z"]
+        if "Z" in content.spacing_um:
+            known["spacing"] = content.spacing_um["Z"]
     if content.interval_s is not None:
         known |= {"finterval": content.interval_s, "tunit": "s"}
     if any(content.colours):

@@ -122,13 +122,17 @@ class ArrayMetadata:
 
     Args:
         shape: of all axes.
-        chunks: shape of a chunk, or of a shard.
+        chunks: shape of a chunk, or of a shard: what lies in one file.
+        decoded: shape of a chunk, in a shard or not: what is decoded at once.
         compression: names of its codecs.
+        index: where a shard tells of its chunks: "start", "end", or "" where that is encoded in a way of its own.
     """
 
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
+    decoded: tuple[int, ...]
     compression: str
+    index: str = ""
 
 
 def check_array(store: Store, name: str) -> ArrayMetadata:
@@ -150,7 +154,9 @@ def check_array(store: Store, name: str) -> ArrayMetadata:
             codecs = _names([said.get("compressor"), *(said.get("filters") or [])])
             chunks = said["chunks"]
         shape = tuple(_whole(n) for n in said["shape"])
-        found = ArrayMetadata(shape, tuple(_whole(n) for n in chunks), ", ".join(_shown(codecs)) or "none")
+        inner, index = _shard(said)
+        in_file, decoded = (tuple(_whole(n) for n in sizes) for sizes in (chunks, inner or chunks))
+        found = ArrayMetadata(shape, in_file, decoded, ", ".join(_shown(codecs)) or "none", index)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ReadError(
             f"{store.path}: the metadata of {name!r} are damaged ({error}); copy it again"
@@ -161,11 +167,22 @@ def check_array(store: Store, name: str) -> ArrayMetadata:
             f"{store.path}: its pixels need the codec {foreign[0]!r}, which is not known to be harmless; "
             "ask who made it for a copy with zstd or blosc"
         )
-    if len(found.chunks) != len(found.shape) or min((*found.shape, *found.chunks), default=0) < 1:
+    ranks = {len(found.shape), len(found.chunks), len(found.decoded)}
+    if len(ranks) > 1 or min((*found.shape, *found.chunks, *found.decoded), default=0) < 1:
         raise ReadError(
             f"{store.path}: {name!r} announces {shape} in chunks of {found.chunks}; copy it again"
         )
     return found
+
+
+def _shard(said: Mapping[str, Any]) -> tuple[list[Any], str]:
+    """Shape of the chunks in a shard, and where it tells of them; empty where there are no shards."""
+    for codec in said.get("codecs") or []:
+        if codec.get("name") == "sharding_indexed":
+            about = codec["configuration"]
+            plain = [one.get("name") for one in about.get("index_codecs") or []] == ["bytes", "crc32c"]
+            return list(about["chunk_shape"]), about.get("index_location", "end") if plain else ""
+    return [], ""
 
 
 def _names(codecs: list[Any]) -> list[str]:
