@@ -101,3 +101,31 @@ def test_one_scale_for_all_depths_of_a_stack(tmp_path: Path, good_movie):
     model = pssr.train(tmp_path / "a.ome.tif", tmp_path / "run", scale=2, settings=SMALL)
     first, second = model.model.sources
     assert (first.low, first.high) == (second.low, second.high)
+
+
+def test_a_stack_is_trained_on_by_channel(tmp_path: Path, good_movie):
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.stack([good_movie[:12], good_movie[12:24]], 1),
+        photometric="minisblack",
+        metadata={"axes": "TCYX"},
+    )
+    stack = pssr.open_stack(tmp_path / "a.tif")
+    with pytest.raises(pssr.ChoiceNeeded, match="choose a channel"):
+        pssr.train(stack, tmp_path / "run", settings=SMALL)
+    model = pssr.train(stack, tmp_path / "run", channel="all", settings=SMALL)
+    assert len(model.model.sources) == 2
+
+
+def test_what_must_be_said_of_files_is_said_to_train(tmp_path: Path, good_movie):
+    tifffile.imwrite(tmp_path / "a.tif", good_movie[:8].reshape(4, 2, 96, 96), photometric="minisblack")
+    with pytest.raises(pssr.ChoiceNeeded, match="nothing says of what"):
+        pssr.train(tmp_path / "a.tif", tmp_path / "run", settings=SMALL)
+    model = pssr.train(tmp_path / "a.tif", tmp_path / "run", axes="TZYX", settings=SMALL)
+    assert [source.shape[0] for source in model.model.sources] == [4, 4]
+
+
+def test_what_a_notebook_prints_of_things_is_short(tmp_path: Path, good_movie, run_folder):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((300, 8, 8), np.uint8), photometric="minisblack")
+    assert len(repr(pssr.open_stack(tmp_path / "a.tif"))) < 1000
+    assert len(repr(pssr.load(run_folder))) < 6000

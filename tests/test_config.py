@@ -5,7 +5,7 @@ import yaml
 from pydantic import BaseModel
 
 from pssr import config
-from pssr.config import Config, Data, Train, assignments, parse, preset, presets
+from pssr.config import Config, Data, Train, parse, preset, presets
 from pssr.errors import ConfigError
 
 
@@ -29,40 +29,6 @@ def test_a_comment_stands_above_every_setting():
 def test_the_movie_preset_has_three_frames_and_the_published_weights():
     movie = preset("movie")
     assert (movie.frames, movie.loss) == (3, {"l1": 1.0, "stability": 1.0})
-
-
-def test_settings_are_changed_by_their_path():
-    changed = preset("movie").changed(
-        assignments(
-            [
-                "train.lr=1e-4",
-                "crappifier.poisson.peak=[50, 100]",
-                "network.edsr.size=small",
-                "loss.stability=0.2",
-            ]
-        )
-    )
-    assert changed.train.lr == 1e-4
-    assert dict(changed.crappifier[3].settings) == {"peak": [50, 100]}
-    assert changed.network.settings["size"] == "small"
-    assert changed.loss["stability"] == 0.2
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("train.stps=3", "train.stps: no such setting; did you mean 'steps'"),
-        ("train.steps=three", "train.steps: 'three' will not do"),
-        ("train.steps=0", "train.steps: 0 will not do .*greater than or equal to 1"),
-        ("frames=4", "frames: 4 has no middle frame; use an odd number such as 5"),
-        ("scale=5", "scale: 5 will not do"),
-        ("crappifier.posson.peak=3", "crappifier.posson.peak: no such setting"),
-        ("lr", "'lr': write it as setting=value, for example train.lr=1e-4"),
-    ],
-)
-def test_a_wrong_setting_is_named_with_its_value_and_a_way_out(word: str, message: str):
-    with pytest.raises(ConfigError, match=message):
-        preset("movie").changed(assignments([word]))
 
 
 def test_an_unknown_setting_in_a_file_is_refused(tmp_path: Path):

@@ -11,6 +11,7 @@ import torch
 
 from pssr.config import Config
 from pssr.config import preset as named_preset
+from pssr.config import read as read_config
 from pssr.crappify.calibrate import Calibration
 from pssr.crappify.calibrate import calibrate as measured
 from pssr.crappify.chain import STEPS, Step
@@ -22,15 +23,15 @@ from pssr.errors import ConfigError, WriteError
 from pssr.io.atomic import write_whole
 from pssr.io.open import Choices, open_stack
 from pssr.io.series import stack_files
-from pssr.io.stack import Movie
-from pssr.parts import refuse_foreign
+from pssr.io.stack import Movie, Stack
+from pssr.parts import modules_of, refuse_foreign
 from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
 from pssr.predict.predictor import Predictor, chosen_channels
 from pssr.previews import Picture, previewed
 from pssr.recipes import recipe, to_yaml
 from pssr.training.fit import fit
 
-Source = str | Path | Planes
+Source = str | Path | Stack | Planes
 EXCERPT_FRAMES, EXCERPT_PX = 32, 1024  # of each stack, from which a calibration is made
 
 
@@ -43,14 +44,13 @@ def train(
     low: Source | Sequence[Source] | None = None,
     crappifier: Callable[..., torch.Tensor] | None = None,
     channel: str | int | None = None,
-    series: str | None = None,
     settings: dict[str, Any] | None = None,
     **top: Any,
 ) -> Predictor:
     """Train on high-resolution material alone and give the model back; the same call again continues.
 
     Args:
-        source: a file, a folder, a movie or a (T, Y, X) array, or several of them.
+        source: a file, a folder, a stack, a movie or a (T, Y, X) array, or several of them.
         out: the run folder.
         preset: `movie`, `single` or `zstack`; ignored where a config is given.
         config: a whole config instead.
@@ -58,26 +58,32 @@ def train(
             crappified copies. `{"data.align": True}` among the settings moves pairs onto each other.
         crappifier: your own `(N, F, H, W)[, rng] -> (N, F, H / scale, W / scale)` instead of the config's.
         channel: name or number, or `all`; needed where a file has several.
-        series: "T" or "Z" if a folder's files are the frames of one movie.
         settings: by path, such as `{"train.max_time_s": 600}`.
-        top: settings of the first level, such as `scale=4, frames=3`.
+        top: settings of the first level, such as `scale=4, frames=3`; and `scene`, `axes`, `series`, `phase`, `missing`, as
+            for `open_stack`.
 
     Raises:
         PssrError: its message says what is wrong and what to do.
     """
+    choices = {name: top.pop(name) for name in Choices.__annotations__ if name in top}
     config = (config or named_preset(preset)).changed({**top, **(settings or {})})
-    good, lows = (_opened(given, axis=config.axis, channel=channel, series=series) for given in (source, low))
+    good, lows = (_opened(given, axis=config.axis, channel=channel, **choices) for given in (source, low))
     with closing(fit(config, good, out, lows=lows, crappifier=[crappifier] if crappifier else [])) as events:
         for _ in events:
             pass
-    return load(out)
+    # What this process has just trained with needs no further trust.
+    used = read_config(Path(out) / "config.yaml")
+    return load(out, trust=modules_of((used.network, *used.crappifier)))
 
 
 def _opened(given: Any, **choices: Any) -> list[Planes]:
-    """Movies of files and folders, and those that are given as they are; none of None."""
+    """Movies of files, folders and stacks, and those that are given as they are; none of None."""
     found: list[Planes] = []
     for one in [] if given is None else _each(given):
-        found += movies([one], **choices) if isinstance(one, str | Path) else [one]
+        if isinstance(one, Stack):
+            found += _movies_of(one, choices.get("axis", "T"), choices.get("channel"))
+        else:
+            found += movies([one], **choices) if isinstance(one, str | Path) else [one]
     return found
 
 
@@ -233,11 +239,17 @@ def movies(
     """
     found = []
     for path in files(sources, series=choices.get("series")):
-        stack = open_stack(path, **choices)
-        other = "Z" if axis == "T" else "T"
-        for c in chosen_channels(stack, channel):
-            found += [stack.movie(c, axis=axis, **{other.lower(): k}) for k in range(stack.sizes[other])]
+        found += _movies_of(open_stack(path, **choices), axis, channel)
     return found
+
+
+def _movies_of(stack: Stack, axis: str, channel: str | int | None) -> list[Movie]:
+    other = "Z" if axis == "T" else "T"
+    return [
+        stack.movie(c, axis=axis, **{other.lower(): k})
+        for c in chosen_channels(stack, channel)
+        for k in range(stack.sizes[other])
+    ]
 
 
 def files(sources: Iterable[str | Path], *, series: str | None = None) -> list[Path]:
@@ -252,6 +264,6 @@ def files(sources: Iterable[str | Path], *, series: str | None = None) -> list[P
     return out
 
 
-def _each(source: Any) -> list[str | Path | Planes]:
+def _each(source: Any) -> list[Source]:
     """One source, or several in a list or tuple; an array or a `Movie` is one."""
     return list(source) if isinstance(source, list | tuple) else [source]

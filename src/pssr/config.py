@@ -1,7 +1,6 @@
 """What a run is: one typed tree, the same in Python, YAML, on the command line and in the model file."""
 
-from collections.abc import Mapping, Sequence
-from functools import reduce
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from pssr.assignments import put
 from pssr.errors import ConfigError
 from pssr.parts import Part, did_you_mean, part_from
 from pssr.recipes import recipe
@@ -91,7 +91,9 @@ class Config(BaseModel):
     scale: Literal[1, 2, 3, 4, 8] = Field(
         4, description="restored pixels per low-resolution pixel along each axis"
     )
-    frames: int = Field(3, ge=1, description="frames in a bundle: 1, 3 or 5; the middle one is restored")
+    frames: int = Field(
+        3, ge=1, description="frames in a bundle: 1, 3, 5 or more; the middle one is restored"
+    )
     axis: Literal["T", "Z"] = Field("T", description="along which the frames of a bundle follow each other")
     ends: Literal["reflect", "repeat", "drop"] = Field(
         "reflect", description="first and last frames: mirror the movie, repeat the frame, or drop the target"
@@ -102,7 +104,7 @@ class Config(BaseModel):
         "anew for every bundle",
     )
     network: YamlPart = Field(Part("edsr"), description="the network and its size: fast, small or quality")
-    loss: dict[str, float] = Field(
+    loss: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
         {"l1": 1.0, "stability": 1.0},
         min_length=1,
         description="weights: l1 is L1(Y1,T) + L1(Y2,T), stability is L1(Y1,Y2); more stability, less flicker and less texture",
@@ -118,7 +120,7 @@ class Config(BaseModel):
         """
         tree = self.model_dump(mode="json")
         for path, value in settings.items():
-            _put(tree, path, value)
+            put(tree, path, value)
         return parse(tree)
 
     def to_yaml(self) -> str:
@@ -181,49 +183,9 @@ def read(path: Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); check the path") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML ({error}); see `pssr config`") from error
-
-
-def assignments(words: Sequence[str]) -> dict[str, Any]:
-    """`["train.lr=1e-4"]` as `{"train.lr": 1e-4}`.
-
-    Raises:
-        ConfigError: a word without `=`.
-    """
-    out = {}
-    for word in words:
-        path, equals, value = word.partition("=")
-        if not equals:
-            raise ConfigError(f"'{word}': write it as setting=value, for example train.lr=1e-4")
-        try:
-            out[path.strip()] = _number_or(yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"'{word}': the value is not YAML; quote it") from error
-    return out
-
-
-def _number_or(value: object) -> object:
-    """YAML 1.1 reads 1e-4 as a string."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
-def _put(tree: dict[str, Any], path: str, value: object) -> None:
-    """Replace one setting; a chain of parts is entered by the name of the part."""
-    *above, last = path.split(".")
-    for word in above:
-        inside = (
-            reduce(lambda a, b: a | b, tree[word]) if isinstance(tree.get(word), list) else tree.get(word)
-        )
-        if not isinstance(inside, dict):
-            raise ConfigError(f"{path}: no such setting; {did_you_mean(word, tree)}")
-        tree = inside
-    # Parts (network, steps of the crappifier, loss terms) check their own settings when they are built.
-    if last not in tree and (not above or above[0] in ("data", "train")):
-        raise ConfigError(f"{path}: no such setting; {did_you_mean(last, tree)}")
-    tree[last] = value
+        raise ConfigError(
+            f"{path}: is not YAML ({' '.join(str(error).split())}); see `pssr config`"
+        ) from error
 
 
 def _explained(error: ValidationError) -> str:
@@ -238,7 +200,11 @@ def _explained(error: ValidationError) -> str:
             else Config.model_fields
         )
         return f"{path}: no such setting; {did_you_mean(str(first['loc'][-1]), known)}"
-    return f"{path}: {first['input']!r} will not do ({first['msg'].lower()}); see `pssr config`"
+    why = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        # Of our own: it says itself what to do.
+        return f"{path}: {why}"
+    return f"{path}: {first['input']!r} will not do ({why[:1].lower()}{why[1:]}); see `pssr config`"
 
 
 def _commented(model: type[BaseModel], tree: Mapping[str, Any], indent: int) -> list[str]:

@@ -104,7 +104,7 @@ class Table:
 
 
 def run(
-    out: Path, movies: Sequence[Planes] = (), *, train_s: float = 85.0, seed: int = 0
+    out: Path, movies: Sequence[Planes] = (), *, train_s: float = 110.0, seed: int = 0
 ) -> Generator[Stage | Table, None, None]:
     """Simulate or take good movies, train both networks for the same time, restore an unseen movie, compare.
 

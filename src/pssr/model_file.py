@@ -4,7 +4,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Model:
     """
 
     config: Config
-    weights: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor] = field(repr=False)
     reference: tuple[float, float]
     sources: Sequence[Source]
     steps: int
@@ -156,5 +156,6 @@ def _digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:
     for name in sorted(weights):
         w = weights[name]
         digest.update(f"{name} {w.dtype} {tuple(w.shape)}".encode())
-        digest.update(w.contiguous().view(torch.uint8).numpy().tobytes())
+        # A single number, such as the steps that a batch norm has seen, has no dimension to be viewed along.
+        digest.update(w.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

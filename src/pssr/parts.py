@@ -4,7 +4,7 @@ import difflib
 import functools
 import importlib
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,6 +115,11 @@ def build(part: Part, known: Mapping[str, Callable[..., Any]], **given: Any) -> 
         raise ConfigError(f"{part.name}: {error}; see its documentation") from error
 
 
+def modules_of(parts: Iterable[Part]) -> frozenset[str]:
+    """The modules outside pssr that parts name."""
+    return frozenset(part.name.partition(":")[0] for part in parts if ":" in part.name)
+
+
 def refuse_foreign(part: Part, known: Mapping[str, Callable[..., Any]], trusted: Collection[str]) -> None:
     """Stop before a downloaded file makes us import somebody's code.
 
@@ -129,5 +134,5 @@ def refuse_foreign(part: Part, known: Mapping[str, Callable[..., Any]], trusted:
     module = part.name.partition(":")[0]
     if part.name not in known and module not in trusted:
         raise ModelError(
-            f"{part.name}: the model names code outside pssr; if you know its author, trust the module '{module}' by name"
+            f"{part.name}: the model names code outside pssr; if you know its author, trust the module by name (--trust {module})"
         )

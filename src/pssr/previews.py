@@ -16,6 +16,7 @@ from pssr.crappify.pair import SIGNAL_PERCENTS
 from pssr.crappify.preview import likeness
 from pssr.crappify.thin import DETECTABLE, contrast_to_noise
 from pssr.data.intensity import Planes, measure
+from pssr.errors import WriteError
 from pssr.io.atomic import write_whole
 from pssr.pictures import Panel, row_of
 
@@ -37,8 +38,22 @@ class Picture:
     def _repr_png_(self) -> bytes:
         return self.png
 
-    def save(self, path: str | Path) -> Path:
-        """Write it to a file."""
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write it to a file.
+
+        Args:
+            path: that ends in .png.
+            overwrite: whether a file that is there may be replaced.
+
+        Raises:
+            WriteError: another ending, or a file is there.
+        """
+        if Path(path).suffix.lower() != ".png":
+            raise WriteError(f"{path}: does not end in .png, which it is; choose another name")
+        if Path(path).exists() and not overwrite:
+            raise WriteError(
+                f"{path}: exists already; choose another name, or say overwrite=True (--overwrite)"
+            )
         write_whole(Path(path), self.png)
         return Path(path)
 

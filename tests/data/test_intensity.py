@@ -72,3 +72,10 @@ def test_structure_in_very_few_pixels_is_still_full_scale():
 def test_a_movie_without_a_single_number_is_refused():
     with pytest.raises(ReadError, match="none of its pixels is a number"):
         measure(np.full((2, 8, 8), np.nan))
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8"])
+def test_the_largest_whole_numbers_do_not_wrap(dtype):
+    counts = Intensity(0.0, 1e19).from_unit(np.array([-1e9, 0.0, 1e9], np.float32), np.dtype(dtype))
+    assert counts[0] == np.iinfo(dtype).min
+    assert counts[2] > 0.99 * np.iinfo(dtype).max

@@ -10,7 +10,7 @@ import torch
 from pssr.errors import ChoiceNeeded, ConfigError, ModelError, ReadError, ShapeError, WriteError
 from pssr.io.open import open_stack
 from pssr.model_file import load
-from pssr.predict.predictor import Predictor
+from pssr.predict.predictor import Predictor, misfits
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +202,17 @@ def test_a_model_for_depth_goes_through_depth(run_folder, low, tmp_path: Path):
     assert (found.sizes["T"], found.sizes["Z"]) == (2, 8)
     backwards = np.stack(list(found.movie(axis="Z", t=1)))[::-1].astype(float)
     assert np.abs(backwards - np.stack(list(found.movie(axis="Z", t=0)))).mean() < 30
+
+
+def test_neighbours_along_another_axis_are_told_of(predictor, low, tmp_path: Path):
+    for name, axes in (("deep", "ZYX"), ("long", "TYX")):
+        tifffile.imwrite(tmp_path / f"{name}.tif", low, photometric="minisblack", metadata={"axes": axes})
+    deep, long = (misfits(predictor.model, open_stack(tmp_path / f"{name}.tif")) for name in ("deep", "long"))
+    assert "takes 3 neighbours along T, of which there is one, and not along Z" in deep[0]
+    assert long == ()
+
+
+@pytest.mark.parametrize("dtype", [bool, np.complex64])
+def test_pixels_that_are_no_intensities_are_refused(predictor, low, dtype):
+    with pytest.raises(ShapeError, match=r"movie: its pixels are (bool|complex64); convert them"):
+        predictor.predict(low.astype(dtype))

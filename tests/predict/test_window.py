@@ -3,7 +3,7 @@ import pytest
 
 from pssr.data.bundles import windows
 from pssr.data.intensity import Intensity
-from pssr.errors import ConfigError
+from pssr.errors import ConfigError, ReadError
 from pssr.predict.window import bundles_of
 
 
@@ -41,3 +41,11 @@ def test_planes_come_on_the_scale_of_the_movie():
     _, bundle = next(bundles_of(Counted(3), Intensity(-1.0, 3.0), frames=1, ends="reflect"))
     assert (bundle == 0.25).all()
     assert bundle.dtype == np.float32
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_pixels_that_are_no_numbers_are_named_and_not_spread(wrong):
+    movie = np.zeros((4, 5, 5), np.float32)
+    movie[2, 1, 1:3] = wrong
+    with pytest.raises(ReadError, match="movie: frame 2 has 2 pixels that are not numbers"):
+        list(bundles_of(movie, Intensity(0, 1), frames=3, ends="reflect"))

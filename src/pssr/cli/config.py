@@ -23,8 +23,9 @@ def config(
     pssr train good_movies/ -o runs/mito --config my.yaml
     """
     # Imported here: the command line parses its words before anything else is loaded.
-    from pssr.config import assignments, read
+    from pssr.assignments import assignments
     from pssr.config import preset as named_preset
+    from pssr.config import read
 
     chosen = read(file) if file else named_preset(preset)
     print(chosen.changed(assignments(settings or [])).to_yaml(), end="")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pssr.cli.options import Channel
+from pssr.cli.options import Axes, Channel, Missing, Phase, Scene, Series
 from pssr.cli.stopping import between_events
 
 
@@ -15,9 +15,14 @@ def demo(
         list[Path] | None, typer.Option(help="your own high-resolution stack or folder; may be repeated")
     ] = None,
     channel: Channel = None,
+    scene: Scene = None,
+    axes: Axes = None,
+    series: Series = None,
+    phase: Phase = None,
+    missing: Missing = None,
     train_time: Annotated[
         float, typer.Option(help="seconds of training for each of the two networks")
-    ] = 85.0,
+    ] = 110.0,
     seed: Annotated[int, typer.Option(help="of every random draw")] = 0,
 ) -> None:
     """See the whole method in a few minutes: train, restore an unseen movie, compare with the truth.
@@ -35,9 +40,11 @@ def demo(
     from pssr.api import movies
     from pssr.cli.show import report, stages
     from pssr.demo import Stage, Table, run
+    from pssr.io.open import Choices
 
     table = None
-    own = movies(data, channel=channel) if data else ()
+    choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
+    own = movies(data, channel=channel, **choices) if data else ()
     events = run(out, own, train_s=train_time, seed=seed)
     with between_events() as check, stages() as show, closing(events):
         for event in events:

@@ -13,6 +13,7 @@ from pssr.cli.predict import predict
 from pssr.cli.preview import preview
 from pssr.cli.stopping import SIGNALS, leave
 from pssr.cli.train import train
+from pssr.cli.words import as_options
 from pssr.errors import ChoiceNeeded, ConfigError, PssrError
 
 EPILOG = "Every command has examples: pssr train --help. With --debug, an error shows where it came from."
@@ -45,11 +46,12 @@ def _run(words: list[str], debug: bool) -> int:
     except PssrError as error:
         if debug:
             raise
-        print(f"pssr: {error}", file=sys.stderr)
+        print(f"pssr: {as_options(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError | ChoiceNeeded) else 1
     except SystemExit as end:
         if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-            print("pssr: stopped; run the same command again to go on", file=sys.stderr)
+            again = "; run the same command again to go on" if words[:1] == ["train"] else ""
+            print(f"pssr: stopped{again}", file=sys.stderr)
         return end.code if isinstance(end.code, int) else 0
     except Exception as error:
         if debug:

@@ -34,4 +34,7 @@ Register = Annotated[
         "--register", help="move pairs onto each other that lie over half a low-resolution pixel off"
     ),
 ]
+Trust = Annotated[
+    list[str] | None, typer.Option(help="a module of your own that the model may name; as often as needed")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace outputs that exist")]

@@ -5,24 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Device, Inputs, Missing, Overwrite, Phase, Scene, Series
+from pssr.cli.options import Axes, Channel, Device, Inputs, Missing, Overwrite, Phase, Scene, Series, Trust
 
 if TYPE_CHECKING:
     from pssr.io.open import Choices
 
-ENDINGS = (
-    ".ome.tiff",
-    ".ome.tif",
-    ".tiff",
-    ".tif",
-    ".czi",
-    ".ome.zarr",
-    ".zarr",
-    ".ozx",
-    ".png",
-    ".jpg",
-    ".mp4",
-)
+ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".czi", ".ome.zarr", ".zarr", ".ozx", ".png", ".jpeg", ".jpg", ".mp4",
+           ".mov", ".avi", ".lsm", ".stk")  # fmt: skip
+FILES: dict[str, tuple[str, ...]] = {
+    ".tif": ("ome-tiff", "imagej"), ".tiff": ("ome-tiff", "imagej"), ".zarr": ("ome-zarr",), ".mp4": ("mp4",),
+}  # fmt: skip
 WRITTEN = {
     None: ".ome.tif",
     "ome-tiff": ".ome.tif",
@@ -54,6 +46,7 @@ def predict(
     ] = None,
     imagej: Annotated[bool, typer.Option("--imagej", help="the same as --format imagej, for Fiji")] = False,
     compression: Annotated[str | None, typer.Option(help="none, deflate or zstd")] = None,
+    trust: Trust = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Restore low-resolution stacks, in their own dtype and with their metadata; to OME-TIFF unless said otherwise.
@@ -72,18 +65,21 @@ def predict(
     from pssr.cli.show import report, stages
     from pssr.errors import PssrError
     from pssr.io.open import Choices, open_stack
+    from pssr.predict.predictor import misfits
 
     format = "imagej" if imagej else format
     pairs = targets(files(inputs, series=series), out, format)
     written = {"format": format, "compression": compression}
     choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
     _ask_first([source for source, _ in pairs], channel, choices)
-    predictor = replace(load(model, device=device), tile_px=tile)
+    predictor = replace(load(model, device=device, trust=trust or ()), tile_px=tile)
+    make_folder(pairs[0][1].parent)
     failed: list[PssrError] = []
     with stages() as show:
         for source, target in pairs:
             try:
-                for note in open_stack(source, **choices).notes:
+                stack = open_stack(source, **choices)
+                for note in (*stack.notes, *misfits(predictor.model, stack)):
                     report(f"{source.name}: {note}")
                 steps = predictor.steps(
                     source, target, channel=channel, overwrite=overwrite, **written, **choices
@@ -124,20 +120,24 @@ def targets(sources: list[Path], out: Path, format: str | None = None) -> list[t
 
     Args:
         sources: what to restore.
-        out: a name ending in .tif, .zarr or .mp4 for one input, else a folder, which is made.
+        out: a name ending in .tif, .zarr or .mp4 for one input, else a folder.
         format: of the outputs; None is OME-TIFF in a folder.
 
     Raises:
-        ConfigError: several inputs and one file, two inputs that would share an output, or no such format.
-        WriteError: the folder cannot be made.
+        ConfigError: several inputs and one file, two inputs that would share an output, no such format, or a name of
+            another.
     """
     # Imported here: the command line parses its words before anything else is loaded.
-    from pssr.errors import ConfigError, WriteError
+    from pssr.errors import ConfigError
 
     if format not in WRITTEN:
         raise ConfigError(f"format: {format!r} is not one; choose one of {', '.join(filter(None, WRITTEN))}")
-    one_zarr = out.suffix.lower() == ".zarr"
-    if one_zarr or (out.suffix.lower() in (".tif", ".tiff", ".mp4") and not out.is_dir()):
+    ending = out.suffix.lower()
+    if ending == ".zarr" or (ending in ENDINGS and not out.is_dir()):
+        if ending not in FILES or format not in (None, *FILES[ending]):
+            raise ConfigError(
+                f"{out}: {format or 'pssr'} writes no {ending} file; name a folder, or a file that ends in .tif, .zarr or .mp4"
+            )
         if len(sources) > 1:
             raise ConfigError(f"{out}: is one file for {len(sources)} inputs; name a folder")
         return [(sources[0], out)]
@@ -148,11 +148,22 @@ def targets(sources: list[Path], out: Path, format: str | None = None) -> list[t
         raise ConfigError(
             f"{out / twice}: two inputs would be written there; restore them into different folders"
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{out}: cannot be made ({error.strerror}); choose another folder") from error
     return pairs
+
+
+def make_folder(folder: Path) -> None:
+    """For the outputs, once it is known that there is something to write.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    # Imported here: the command line parses its words before anything else is loaded.
+    from pssr.errors import WriteError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
 
 
 def _stem(name: str) -> str:

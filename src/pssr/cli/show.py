@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from pssr.cli.words import as_options
 from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
 
 LINE_EVERY_S = 15.0  # between progress lines where there is no terminal to draw a bar on
@@ -25,7 +26,7 @@ Show = Callable[[str, float], None]
 
 def report(line: str) -> None:
     """One line that stays."""
-    CONSOLE.print(line, markup=False)
+    CONSOLE.print(as_options(line), markup=False)
 
 
 @contextmanager

@@ -55,9 +55,10 @@ def train(
     from contextlib import closing
 
     from pssr.api import movies
+    from pssr.assignments import assignments
     from pssr.cli.show import follow, report
-    from pssr.config import assignments, read
     from pssr.config import preset as named_preset
+    from pssr.config import read
     from pssr.io.open import Choices
     from pssr.training.fit import fit
 

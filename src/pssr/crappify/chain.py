@@ -14,7 +14,7 @@ from pssr.crappify.artefacts import ARTEFACTS
 from pssr.crappify.noise import NOISE
 from pssr.crappify.optics import OPTICS
 from pssr.crappify.scanning import SCANNING
-from pssr.crappify.settings import distribution, settle
+from pssr.crappify.settings import distribution, plain, settle
 from pssr.errors import ConfigError, ShapeError
 from pssr.parts import Part, build
 
@@ -90,16 +90,36 @@ def crappifier(parts: Sequence[Part | Step], scale: int) -> Crappifier:
     """A crappifier from named parts, callables, or both.
 
     Args:
-        parts: in order; a `bin` or `subsample` without a factor takes the scale.
+        parts: in order; a `bin` or `subsample` without a factor takes the scale. A whole crappifier among them stands
+            for its steps.
         scale: how many times smaller the result must be.
 
     Raises:
         ConfigError: unknown part or setting, or a chain that does not end at the scale.
     """
-    steps = tuple(_with_scale(_built(p) if isinstance(p, Part) else p, scale) for p in parts)
+    steps = tuple(_with_scale(_built(p) if isinstance(p, Part) else p, scale) for p in opened(parts))
     chain = Crappifier(steps, scale)
     _refuse_wrong_chain(chain)
     return chain
+
+
+def opened(parts: Sequence[Part | Step]) -> list[Part | Step]:
+    """The parts, of which a whole crappifier is replaced by its steps."""
+    found: list[Part | Step] = []
+    for part in parts:
+        found += part.steps if isinstance(part, Crappifier) else [part]
+    return found
+
+
+def part_of(step: Any) -> Part:
+    """A callable by its name and settings, as a model file keeps them: `module:name` where it is one's own."""
+    kind = step if hasattr(step, "__qualname__") else type(step)
+    own = f"{kind.__module__}:{kind.__qualname__}"
+    name = next((name for name, known in STEPS.items() if known is kind), own)
+    if not dataclasses.is_dataclass(step) or isinstance(step, type):
+        return Part(name)
+    values = {f.name: plain(getattr(step, f.name)) for f in dataclasses.fields(step)}
+    return Part(name, {key: value for key, value in values.items() if value is not None})
 
 
 def is_random(step: Step) -> bool:

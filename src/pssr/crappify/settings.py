@@ -88,6 +88,20 @@ def distribution(value: object) -> object:
         raise ConfigError(f"{name}: {numbers!r} will not do; write {name}: [low, high]") from error
 
 
+def plain(value: Any) -> Any:
+    """A setting as YAML holds it: the other way of `distribution`."""
+    match value:
+        case Uniform(low, high):
+            return {"uniform": [low, high]}
+        case LogUniform(low, high):
+            return {"log_uniform": [low, high]}
+        case Choice(values):
+            return {"choice": list(values)}
+        case tuple():
+            return [plain(inner) for inner in value]
+    return value
+
+
 def numbers_in(value: object) -> tuple[Any, ...]:
     """The numbers that bound a setting: itself, or the ends of its distribution; () if it was drawn already."""
     match value:
@@ -154,6 +168,12 @@ def each(value: Setting, like: Float[Tensor, "n f h w"]) -> Float[Tensor, "#n 1 
     return torch.as_tensor(settled(value), dtype=like.dtype, device=like.device).reshape(-1, 1, 1, 1)
 
 
+def _is_range(value: Any) -> bool:
+    """Two numbers: of one's own dataclasses, other tuples are what they are."""
+    pair = isinstance(value, tuple) and len(value) == 2
+    return pair and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
+
+
 def settle(step: Any, n: int, rng: torch.Generator) -> Any:
     """The step with every distribution replaced by numbers drawn for each of n bundles.
 
@@ -170,7 +190,7 @@ def settle(step: Any, n: int, rng: torch.Generator) -> Any:
     drawn: dict[str, Tensor] = {}
     for f in dataclasses.fields(step):
         value, how = getattr(step, f.name), f.metadata.get("drawn")
-        if isinstance(value, tuple) and how != "never":
+        if how != "never" and _is_range(value):
             value = LogUniform(*value) if how == "log" and value[0] > 0 else Uniform(*value)
         if isinstance(value, Uniform | LogUniform | Choice):
             drawn[f.name] = value.quantile(torch.rand((n, 1, 1, 1), generator=rng, device=rng.device))

@@ -44,7 +44,9 @@ class Intensity:
         if np.issubdtype(dtype, np.floating):
             return counts.astype(dtype)
         limits = np.iinfo(dtype)
-        return np.clip(np.rint(counts), limits.min, limits.max).astype(dtype)
+        # The largest number of 64 bits is no float64: the next one below is.
+        top = float(limits.max) if dtype.itemsize < 8 else np.nextafter(float(limits.max), 0)
+        return np.clip(np.rint(counts), limits.min, top).astype(dtype)
 
 
 def measure(movie: Planes) -> Intensity:

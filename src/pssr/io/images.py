@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngImageFile
 from pssr.errors import ReadError
 from pssr.io.memory import check_fits
 from pssr.io.stack import AXES, RGB, ReadPlane, Stack, channel_names
-from pssr.io.tiff_meaning import UM, known, positive
+from pssr.io.units import UM, known, positive
 
 IMAGE_MAGICS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 # Pillow's modes.

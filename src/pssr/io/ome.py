@@ -13,7 +13,8 @@ from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.memory import MOST_PLANES
 from pssr.io.stack import Place, distinct
 from pssr.io.tiff_check import page_offsets
-from pssr.io.tiff_meaning import SECONDS, UM, Meaning, known, positive
+from pssr.io.tiff_meaning import Meaning
+from pssr.io.units import SECONDS, UM, known, positive
 
 LARGEST_XML_BYTES = 1 << 26
 

@@ -15,7 +15,7 @@ import numpy as np
 from pssr.errors import ChoiceNeeded, PssrError, ReadError
 from pssr.io.memory import MOST_PLANES, check_fits
 from pssr.io.stack import AXES, Place, ReadPlane, Stack, channel_names, distinct
-from pssr.io.tiff_meaning import SECONDS, UM, known, positive
+from pssr.io.units import SECONDS, UM, known, positive
 from pssr.io.zarr_check import ArrayMetadata, Store, attributes, check_array, inside
 from pssr.io.zarr_chunks import notes_on_chunks
 

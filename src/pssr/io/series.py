@@ -95,14 +95,7 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
         ChoiceNeeded: names count in several numbers without saying along which axes.
     """
     first, paths = frames[0], [one.path for one in frames]
-    for one in frames:
-        if one.sizes["T"] * one.sizes["Z"] > 1:
-            raise ReadError(f"{one.path}: has several frames itself; leave series={axis} out")
-        if (one.sizes, one.dtype, one.channels) != (first.sizes, first.dtype, first.channels):
-            raise ReadError(
-                f"{one.path}: is {_looks(one)} and {first.path.name} is {_looks(first)}; "
-                "keep frames of one kind in the folder"
-            )
+    _check_alike(frames, axis)
     places = places_in(paths, axis)
     inside = first.sizes["C"]
     count = {a: 1 + max(place[k] for place in places) for k, a in enumerate("TCZ")}
@@ -135,6 +128,18 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
         compression=first.compression,
         companions=tuple(paths),
     )
+
+
+def _check_alike(frames: Sequence[Stack], axis: str) -> None:
+    first = frames[0]
+    for one in frames:
+        if one.sizes["T"] * one.sizes["Z"] > 1:
+            raise ReadError(f"{one.path}: has several frames itself; leave series={axis} out")
+        if (one.sizes, one.dtype, one.channels) != (first.sizes, first.dtype, first.channels):
+            raise ReadError(
+                f"{one.path}: is {_looks(one)} and {first.path.name} is {_looks(first)}; "
+                "keep frames of one kind in the folder"
+            )
 
 
 def places_in(paths: Sequence[Path], axis: str) -> list[Place]:

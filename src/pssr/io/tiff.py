@@ -4,6 +4,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,42 +63,52 @@ def _opened(
     every = [page for _, page in used.values()]
     shape, stored = _common(path, every, meaning)
     kind = kind_of(every)
-    inside = tuple(used[k].offset if k in used else 0 for k in range(len(meaning.pages)))
-    pieces = () if meaning.homes or meaning.missing else pieces_of(every)
     count = meaning.count["C"], meaning.count["Z"]
-    reader: PageReader | RunReader = PageReader(inside, count, kind, meaning.homes, pieces, stamp)
     if run:
-        start = every[0].dataoffsets[0]
-        reader = RunReader(start, shape, stored.newbyteorder(tif.byteorder), meaning.pages, count)
+        order = stored.newbyteorder(tif.byteorder)
+        reader: PageReader | RunReader = RunReader(
+            every[0].dataoffsets[0], shape, order, meaning.pages, count
+        )
+    else:
+        inside = tuple(used[k].offset if k in used else 0 for k in range(len(meaning.pages)))
+        pieces = () if meaning.homes or meaning.missing else pieces_of(every)
+        reader = PageReader(inside, count, kind, meaning.homes, pieces, stamp)
     skipped = len(offsets) - len(full)
-    skips = [f"{skipped} reduced pages (thumbnails, pyramids) are left out"] if skipped else []
-    names = channel_names(list(meaning.channels), meaning.count["C"])
-    spacing, told = (meaning.spacing_um, "") if meaning.spacing_um else spacing_of(tif, every[0])
+    skips = (f"{skipped} reduced pages (thumbnails, pyramids) are left out",) if skipped else ()
+    spacing, told = (meaning.spacing_um, ()) if meaning.spacing_um else spacing_of(tif, every[0])
+    notes = (*meaning.notes, *kind.notes, *skips, *told, *_contradictions(meaning, stored))
+    looks = Looks(shape, native(stored), kind, compression_of(every[0]), spacing, notes)
+    return _stack(path, meaning, looks, reader, missing)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What the pages are like, whatever they mean: as in `Stack`."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype
+    kind: Kind
+    compression: str | None
+    spacing_um: Mapping[str, float]
+    notes: tuple[str, ...]
+
+
+def _stack(path: Path, meaning: Meaning, looks: Looks, reader: PageReader | RunReader, missing: str) -> Stack:
+    kind, count = looks.kind, meaning.count
+    names = channel_names(list(meaning.channels), count["C"])
     stack = Stack(
         path=path,
         format=meaning.format,
-        sizes={
-            "T": meaning.count["T"],
-            "C": meaning.count["C"] * kind.channels,
-            "Z": meaning.count["Z"],
-            "Y": shape[0],
-            "X": shape[1],
-        },
-        dtype=native(stored),
+        sizes={**count, "C": count["C"] * kind.channels, "Y": looks.shape[0], "X": looks.shape[1]},
+        dtype=looks.dtype,
         channels=names_of_samples(names, kind.names),
-        spacing_um=spacing,
+        spacing_um=looks.spacing_um,
         interval_s=meaning.interval_s,
         reader=reader,
         scene=meaning.scene,
-        notes=(
-            *meaning.notes,
-            *kind.notes,
-            *skips,
-            *([told] if told else []),
-            *_contradictions(meaning, stored),
-        ),
+        notes=looks.notes,
         colours=_colours(meaning, kind),
-        compression=compression_of(every[0]),
+        compression=looks.compression,
         companions=tuple(path.with_name(name) for name in dict.fromkeys(meaning.homes) if name),
     )
     gaps = [(t, c * kind.channels + k, z) for t, c, z in meaning.missing for k in range(kind.channels)]

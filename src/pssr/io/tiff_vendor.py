@@ -12,7 +12,8 @@ import numpy as np
 import tifffile
 
 from pssr.errors import ChoiceNeeded, ReadError
-from pssr.io.tiff_meaning import UM, Meaning, in_order, known, positive, renamed
+from pssr.io.tiff_meaning import Meaning, in_order, renamed
+from pssr.io.units import UM, known, positive
 
 SERIES = {"lsm": "LSM", "fluoview": "FluoView TIFF", "sis": "SIS TIFF", "scanimage": "ScanImage TIFF"}
 PAGE_TAG = 51123  # of Micro-Manager: JSON about each page
@@ -98,26 +99,26 @@ def of_stk(path: Path, tif: tifffile.TiffFile, axes: str | None) -> Meaning | No
     )
 
 
-def spacing_of(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[dict[str, float], str]:
-    """Pixel sizes in um along X and Y, and where they are from; ({}, "") where nothing says them credibly.
+def spacing_of(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Pixel sizes in um along X and Y, and a note where they are from; both empty where nothing says them credibly.
 
     A resolution in dots per inch is mostly a printer's: only pixels below 20 um are believed.
     """
     for word, said in (("FEI", tif.fei_metadata), ("Zeiss SEM", tif.sem_metadata)):
         sizes = known(_sem(said)) if said else {}
         if sizes:
-            return sizes, f"its pixel size is that of its {word} tag"
+            return sizes, (f"its pixel size is that of its {word} tag",)
     unit = page.tags.get("ResolutionUnit")
     per = {INCH: "inch", CM: "cm"}.get(int(unit.value) if unit else INCH, "")
     resolution = resolution_of(page)
     if resolution is None or not per:
-        return {}, ""
+        return {}, ()
     found = known(
         {axis: positive(1 / n if n else None, UM, per) for axis, n in zip("XY", resolution, strict=True)}
     )
     if len(found) < 2 or max(found.values()) > LARGEST_UM:
-        return {}, ""
-    return found, f"its pixel size is that of its resolution per {per}"
+        return {}, ()
+    return found, (f"its pixel size is that of its resolution per {per}",)
 
 
 def resolution_of(page: tifffile.TiffPage) -> tuple[float, float] | None:

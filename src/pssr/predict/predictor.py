@@ -113,10 +113,9 @@ class Predictor:
             ShapeError: the movie is not made of planes, or has none.
             ConfigError: the movie is shorter than a bundle and the model drops ends.
         """
-        _check_planes(movie)
+        dtype = _checked_dtype(movie)
         config = self.model.config
         scale = intensity or matched(movie, self.model.reference)
-        dtype = np.asarray(movie[0]).dtype
         for _, bundle in bundles_of(movie, scale, frames=config.frames, ends=config.ends):
             unit = restore(
                 self.net, bundle, device=self.device, precision=self.precision, tile_px=self.tile_px
@@ -232,6 +231,18 @@ class Predictor:
         }
 
 
+def misfits(model: Model, stack: Stack) -> tuple[str, ...]:
+    """What a person should know before a stack is restored by a model that was trained for others."""
+    config = model.config
+    axis, other = config.axis, "Z" if config.axis == "T" else "T"
+    if config.frames > 1 and stack.sizes[axis] == 1 and stack.sizes[other] > 1:
+        return (
+            f"the model takes {config.frames} neighbours along {axis}, of which there is one, and not along {other}: each "
+            "plane is restored alone",
+        )
+    return ()
+
+
 def chosen_channels(stack: Stack, channel: str | int | None) -> list[int]:
     """The numbers of the channels asked for; several and none chosen is a question, not a guess."""
     return list(range(stack.sizes["C"])) if channel == "all" else [stack.channel_number(channel)]
@@ -243,9 +254,15 @@ def _spread(stack: Stack, channel: int) -> list[np.ndarray]:
     return [stack.plane(T=places[k][0], Z=places[k][1], C=channel) for k in sampled(len(places))]
 
 
-def _check_planes(movie: Planes) -> None:
+def _checked_dtype(movie: Planes) -> np.dtype:
+    """Of the planes of a movie."""
     if len(movie) == 0:
         raise ShapeError("movie: has no frames; give at least one")
-    shape = np.asarray(movie[0]).shape
-    if len(shape) != 2:
-        raise ShapeError(f"movie: its frames are {shape}, not (Y, X); choose one channel and give (T, Y, X)")
+    first = np.asarray(movie[0])
+    if first.ndim != 2:
+        raise ShapeError(
+            f"movie: its frames are {first.shape}, not (Y, X); choose one channel and give (T, Y, X)"
+        )
+    if first.dtype.kind not in "uif":
+        raise ShapeError(f"movie: its pixels are {first.dtype}; convert them to integers or floats")
+    return first.dtype

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from pssr.data.bundles import Ends, windows
 from pssr.data.intensity import Intensity, Planes
-from pssr.errors import ConfigError
+from pssr.errors import ConfigError, ReadError
 
 
 def bundles_of(
@@ -28,6 +28,7 @@ def bundles_of(
 
     Raises:
         ConfigError: the movie is too short for any bundle.
+        ReadError: some of its pixels are not numbers, which would spoil all around them.
     """
     every = windows(len(movie), frames, ends)
     if not every:
@@ -38,8 +39,18 @@ def bundles_of(
     for window in every:
         for t in window:
             if t not in kept:
-                kept[t] = scale.to_unit(np.asarray(movie[t]))
+                kept[t] = scale.to_unit(_numbers(movie, t))
         target = window[frames // 2]
         yield target, np.stack([kept[t] for t in window])
         # A mirrored end asks for earlier frames again, but never for one out of reach of the target.
         kept = {t: plane for t, plane in kept.items() if t > target - frames // 2}
+
+
+def _numbers(movie: Planes, t: int) -> np.ndarray:
+    plane = np.asarray(movie[t])
+    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+        wrong = int((~np.isfinite(plane)).sum())
+        raise ReadError(
+            f"{getattr(movie, 'name', 'movie')}: frame {t} has {wrong} pixels that are not numbers; mend or leave out the frame"
+        )
+    return plane

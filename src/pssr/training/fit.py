@@ -3,23 +3,24 @@
 import signal
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from pssr.config import Config
-from pssr.crappify.chain import STEPS
 from pssr.crappify.chain import Step as CrappifierStep
+from pssr.crappify.chain import opened, part_of
 from pssr.data.intensity import Planes
+from pssr.errors import TrainingError
 from pssr.io.atomic import write_whole
 from pssr.model_file import Model, save
-from pssr.parts import Part
 from pssr.predict.device import choose_device, fast_precision
 from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
+from pssr.training.holding import signals_held
+from pssr.training.lock import locked
 from pssr.training.optim import average, one_cycle
 from pssr.training.prepare import CRAPPIFY, Job, fitted, generator, prepare
 from pssr.training.run import Run, keep_config, load_state, open_run, save_state, write_log
@@ -31,11 +32,19 @@ LOG_EVERY = 10  # steps
 
 @dataclass
 class Progress:
-    """How far a training is; what a resumed run starts from."""
+    """How far a training is; what a resumed run starts from.
+
+    Args:
+        step: steps done.
+        elapsed_s: seconds of training.
+        scores: of the last validation.
+        whole: whether no step is half done.
+    """
 
     step: int = 0
     elapsed_s: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
+    whole: bool = True
 
     def share(self, config: Config) -> float:
         """The share that is done, 0..1, by steps or by time, whichever is nearer its end."""
@@ -71,31 +80,22 @@ def fit(
         TrainingError: the loss is no longer a number.
     """
     if crappifier:
-        config = config.model_copy(update={"crappifier": tuple(map(_part, crappifier))})
+        config = config.model_copy(update={"crappifier": tuple(map(part_of, opened(crappifier)))})
     config = fitted(config, movies)
     device = choose_device(config.train.device)
-    run = open_run(Path(out), config, fast_precision(device) if config.train.precision == "auto" else "")
-    job = prepare(run.config, movies, device, lows=lows, steps=crappifier)
-    progress = _resume(run, job)
-    keep_config(run)
-    yield _started(run, job, progress)
-    try:
-        yield from _train(run, job, progress)
-    finally:
-        _save(run, job, progress)
-    yield Saved(progress.step, run.model)
-
-
-def _part(step: Any) -> Part:
-    """`module:name` of a callable with its settings, for the model file."""
-    kind = step if hasattr(step, "__qualname__") else type(step)
-    name = next(
-        (name for name, known in STEPS.items() if known is kind), f"{kind.__module__}:{kind.__qualname__}"
-    )
-    if not is_dataclass(step) or isinstance(step, type):
-        return Part(name)
-    values = {f.name: getattr(step, f.name) for f in fields(step)}
-    return Part(name, {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None})
+    with locked(Path(out)):
+        run = open_run(Path(out), config, fast_precision(device) if config.train.precision == "auto" else "")
+        job = prepare(run.config, movies, device, lows=lows, steps=crappifier)
+        progress = _resume(run, job)
+        keep_config(run)
+        yield _started(run, job, progress)
+        try:
+            yield from _train(run, job, progress)
+        finally:
+            # An error within a step may have left half of it: then what was saved before is better.
+            if progress.whole:
+                _save(run, job, progress)
+        yield Saved(progress.step, run.model)
 
 
 def _train(run: Run, job: Job, progress: Progress) -> Generator[Event, None, None]:
@@ -117,12 +117,19 @@ def _step(run: Run, job: Job, progress: Progress, batches: Iterator[list[Tensor]
     lr = one_cycle(progress.share(config), config.train.lr)
     good, *real = (patches.to(job.device) for patches in next(batches))
     rng = generator(config.seed, progress.step, CRAPPIFY, job.device)
-    loss, terms = learn(job.learner, good, rng, lr, *real)
-    progress.step += 1
-    average(
-        job.averaged.state_dict(), job.learner.net.state_dict(), step=progress.step, memory=config.train.ema
-    )
-    progress.elapsed_s += time.perf_counter() - start
+    with signals_held():
+        progress.whole = False
+        try:
+            loss, terms = learn(job.learner, good, rng, lr, *real)
+        except TrainingError:
+            # The weights are as they were before the step.
+            progress.whole = True
+            raise
+        progress.step += 1
+        weights = job.learner.net.state_dict()
+        average(job.averaged.state_dict(), weights, step=progress.step, memory=config.train.ema)
+        progress.elapsed_s += time.perf_counter() - start
+        progress.whole = True
     if progress.step % LOG_EVERY == 0:
         write_log(run, step=progress.step, loss=loss, **terms, lr=lr, elapsed_s=round(progress.elapsed_s, 3))
     return Step(progress.step, loss, terms, lr, progress.elapsed_s, progress.share(config))
@@ -176,24 +183,22 @@ def _started(run: Run, job: Job, progress: Progress) -> PhaseStarted:
 
 
 def _save(run: Run, job: Job, progress: Progress) -> None:
-    save(
-        Model(
-            run.config, job.averaged.state_dict(), job.reference, job.sources, progress.step, progress.scores
-        ),
-        run.model,
-    )
-    save_state(
-        run,
-        {
-            "step": progress.step,
-            "elapsed_s": progress.elapsed_s,
-            "scores": progress.scores,
-            "sources": [asdict(source) for source in job.sources],
-            "net": job.learner.net.state_dict(),
-            "averaged": job.averaged.state_dict(),
-            "optimizer": job.learner.optimizer.state_dict(),
-        },
-    )
+    """The state first: from it a model can be made again, and not the other way round."""
+    state = {
+        "step": progress.step,
+        "elapsed_s": progress.elapsed_s,
+        "scores": progress.scores,
+        "sources": [asdict(source) for source in job.sources],
+        "net": job.learner.net.state_dict(),
+        "averaged": job.averaged.state_dict(),
+        "optimizer": job.learner.optimizer.state_dict(),
+    }
+    weights = job.averaged.state_dict()
+    with signals_held():
+        save_state(run, state)
+        save(
+            Model(run.config, weights, job.reference, job.sources, progress.step, progress.scores), run.model
+        )
 
 
 def _resume(run: Run, job: Job) -> Progress:

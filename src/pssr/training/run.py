@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 
 from pssr.config import Config, read
-from pssr.errors import ConfigError, ModelError, WriteError
+from pssr.errors import ConfigError, ModelError
 from pssr.io.atomic import write_whole
 from pssr.model_file import Source
 
@@ -57,13 +58,12 @@ def open_run(folder: Path, asked: Config, precision: str) -> Run:
     """The run in that folder: a new one, or the one that is there if it was started with the same settings.
 
     Args:
-        folder: made if absent.
+        folder: held by this process.
         asked: the settings of this command.
         precision: what `auto` means on this device; a run that is continued keeps its own.
 
     Raises:
         ConfigError: the folder holds a run with other settings.
-        WriteError: the folder cannot be made.
     """
     path = folder / "config.yaml"
     kept = read(path) if path.exists() else None
@@ -71,15 +71,12 @@ def open_run(folder: Path, asked: Config, precision: str) -> Run:
         asked = asked.changed({"train.precision": kept.train.precision if kept else precision})
     if kept:
         _refuse_other(folder, kept, asked)
-    try:
-        (folder / "samples").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
     return Run(folder, asked)
 
 
 def keep_config(run: Run) -> None:
     """Write the settings into the folder, once it is known that a training with them can begin."""
+    (run.folder / "samples").mkdir(exist_ok=True)
     write_whole(run.folder / "config.yaml", run.config.to_yaml().encode())
 
 
@@ -117,7 +114,7 @@ def load_state(run: Run, sources: Sequence[Source]) -> dict[str, Any] | None:
         raise ConfigError(
             f"{run.folder}: was trained on {', '.join(names)}{other}; give the same movies or another folder"
         )
-    kept = [line for line in _lines(run.log) if json.loads(line)["step"] <= step]
+    kept = [line for line in _lines(run.log) if _step_of(line) <= step]
     write_whole(run.log, "".join(kept).encode())
     return state
 
@@ -126,6 +123,14 @@ def write_log(run: Run, **entry: object) -> None:
     """Append one line to the log."""
     with run.log.open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+def _step_of(line: str) -> float:
+    """Of a line of the log; beyond any where it is damaged."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return math.inf
 
 
 def _lines(log: Path) -> Iterator[str]:

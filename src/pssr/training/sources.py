@@ -52,6 +52,12 @@ def gathered(config: Config, movies: Sequence[Planes], lows: Sequence[Planes | N
             f"low: {len(lows)} movies for {len(movies)} good ones; give one for each, in the same order"
         )
     _check_planes(movies)
+    if config.frames > 1 and max(map(len, movies)) == 1:
+        raise ConfigError(
+            f"frames: {config.frames} neighbours along {config.axis}, and no movie has more than one frame along it; if files "
+            "are frames, say series=T; for depths --preset zstack, or axes=ZYX of a plain TIFF; for single images "
+            "--preset single"
+        )
     pairs: dict[int, Paired] = {
         k: paired(movies[k], low, config.scale, align=config.data.align)
         for k, low in enumerate(lows)
@@ -86,6 +92,9 @@ def _check_planes(movies: Sequence[Planes]) -> None:
             raise ShapeError(
                 f"movie {k}: its frames are {shape}, not (Y, X); choose one channel and give (T, Y, X)"
             )
+        kind = np.asarray(movie[0]).dtype
+        if kind.kind not in "uif":
+            raise ShapeError(f"movie {k}: its pixels are {kind}; convert them to integers or floats")
 
 
 def describe(movies: Sequence[Planes]) -> list[Source]:

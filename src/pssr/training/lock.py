@@ -1,0 +1,62 @@
+"""One training to a folder at a time."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pssr.errors import ConfigError, WriteError
+
+if sys.platform != "win32":
+    import fcntl
+
+NAME = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder for this process; the lock is gone with the process, however that ends.
+
+    A folder that was made here and in which nothing came to be is removed.
+
+    Args:
+        folder: of the run; made if absent.
+
+    Raises:
+        ConfigError: another process trains in it.
+        WriteError: the folder cannot be made.
+    """
+    new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        raise WriteError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
+    try:
+        _hold(folder, file)
+        yield
+    finally:
+        # The file of a run stays: whoever removes one that another process has just opened lets two in.
+        if new and [inside.name for inside in folder.iterdir()] == [NAME]:
+            (folder / NAME).unlink()
+            folder.rmdir()
+        os.close(file)
+
+
+def _hold(folder: Path, file: int) -> None:
+    if sys.platform == "win32":
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"
+        raise ConfigError(
+            f"{folder}: is being trained by {holder}; wait for it, stop it, or choose another folder"
+        ) from error
+    except OSError:
+        # Some network file systems have no locks.
+        return
+    os.ftruncate(file, 0)
+    os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
