@@ -18,6 +18,7 @@ TIFF = {
     "tiles.tif": {"compression": "zlib", "predictor": True, "tile": (16, 16)},
     "ome.ome.tif": {"metadata": {"axes": "TYX"}},
     "imagej.tif": {"imagej": True},
+    "big.tif": {"metadata": None, "bigtiff": True},
 }
 
 

@@ -96,7 +96,9 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
     """
     first, paths = frames[0], [one.path for one in frames]
     _check_alike(frames, axis)
-    places = places_in(paths, axis)
+    # Planes that pssr wrote have their places in their names, along a single axis too.
+    names = names_in(first.path) if first.format == "PNG" else []
+    places = places_in(paths, axis, fewest=1 if names else 2)
     inside = first.sizes["C"]
     count = {a: 1 + max(place[k] for place in places) for k, a in enumerate("TCZ")}
     at = {place: k for k, place in enumerate(places)}
@@ -105,7 +107,6 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
         for t, c, k, z in itertools.product(*map(range, (count["T"], count["C"], inside, count["Z"])))
     ]
     channels = count["C"] * inside
-    names = names_in(first.path) if first.format == "PNG" else []
     known_spacing = (
         first.spacing_um if count["Z"] > 1 else {a: n for a, n in first.spacing_um.items() if a != "Z"}
     )
@@ -142,12 +143,13 @@ def _check_alike(frames: Sequence[Stack], axis: str) -> None:
             )
 
 
-def places_in(paths: Sequence[Path], axis: str) -> list[Place]:
+def places_in(paths: Sequence[Path], axis: str, *, fewest: int = 2) -> list[Place]:
     """The place of each file by the numbers in its name.
 
     Args:
         paths: of the files, in natural order.
         axis: "T" or "Z", along which files follow each other whose names do not say more.
+        fewest: numbers that vary, from which on names are believed rather than the axis.
 
     Raises:
         ChoiceNeeded: several numbers vary as in a table, and no letters before them say of what.
@@ -158,7 +160,7 @@ def places_in(paths: Sequence[Path], axis: str) -> list[Place]:
         return in_a_row
     columns = [k for k in range(1, len(words[0]), 2) if len({int(word[k]) for word in words}) > 1]
     levels = [sorted({int(word[k]) for word in words}) for k in columns]
-    if len(columns) < 2 or math.prod(map(len, levels)) != len(paths):
+    if len(columns) < fewest or math.prod(map(len, levels)) != len(paths):
         return in_a_row
     letters = [_axis(words[0][k - 1]) for k in columns]
     if len(set(letters)) < len(letters) or None in letters:
