@@ -92,3 +92,19 @@ def test_the_command_draws_and_warns(tmp_path: Path, good):
     assert str(tmp_path / "a.png") in found.output.replace("\n", "")
     with Image.open(tmp_path / "a.png") as picture:
         assert min(picture.size) > 300
+
+
+def test_a_single_small_frame_is_shown_though_its_noise_cannot_be_told(good):
+    picture = pssr.preview(good[:1, :96, :96], low=good[:1, :24, :24], config=pssr.preset("movie"))
+    assert any("the noise cannot be compared" in warning for warning in picture.warnings)
+    assert Image.open(BytesIO(picture.png)).size[1] > 300
+
+
+def test_a_picture_is_a_png_and_replaces_none(good, tmp_path: Path):
+    picture = pssr.preview(good[:3, :96, :96])
+    with pytest.raises(pssr.WriteError, match=r"does not end in \.png"):
+        picture.save(tmp_path / "a.jpg")
+    picture.save(tmp_path / "a.png")
+    with pytest.raises(pssr.WriteError, match="exists already"):
+        picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "a.png", overwrite=True)

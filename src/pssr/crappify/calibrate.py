@@ -1,14 +1,15 @@
 """A crappifier fitted to real low-resolution stacks."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Num
 from scipy.ndimage import gaussian_filter
 
 from pssr.crappify.differences import SMOOTH_PX
+from pssr.crappify.jitter import LEAST_JITTER_PX
 from pssr.crappify.pair import SIGNAL_PERCENTS, Pair, measured_pairs
 from pssr.crappify.photon_transfer import PhotonTransfer, photon_transfer
 from pssr.errors import ReadError
@@ -68,7 +69,7 @@ class Calibration:
             f"gain {found.gain} counts per photon",
             f"offset {found.offset} counts",
             f"read noise {found.read_noise} counts",
-            f"line jitter {found.jitter_px} low-resolution pixels",
+            f"line jitter {found.jitter_px if found.jitter_px.value else f'none above {LEAST_JITTER_PX}'} low-resolution pixels",
             f"correlation along the line {found.correlation:.2f}",
             f"signal from {low:.4g} to {high:.4g} counts: {(high - low) / found.gain.value:.3g} photons",
             f"converter: {self.converter}",
@@ -130,12 +131,25 @@ def _ends(low: np.ndarray) -> tuple[float, float]:
     return float(dark), float(bright)
 
 
-def _light(transfer: PhotonTransfer, span: tuple[float, float]) -> tuple[float, float]:
-    """Photons at full scale, and noise where it is dark as a share of full scale."""
+class Light(NamedTuple):
+    """What the detector sees of a stack, full scale being what a network sees as 1.
+
+    Args:
+        photons: at full scale.
+        black: light where a network sees 0, as a share of full scale: its shot noise is there too.
+        read: noise of the electronics, as a share of full scale.
+    """
+
+    photons: float
+    black: float
+    read: float
+
+
+def _light(transfer: PhotonTransfer, span: tuple[float, float]) -> Light:
     gain, (dark, bright) = transfer.gain.value, span
-    # Light at the black level is counted too, and its shot noise cannot be told from read noise there.
-    black = max(gain * (dark - transfer.offset.value), 0.0)
-    return (bright - dark) / gain, math.sqrt(transfer.read_noise.value**2 + black) / (bright - dark)
+    full = bright - dark
+    black = max(dark - transfer.offset.value, 0.0) / full
+    return Light(full / gain, black, transfer.read_noise.value / full)
 
 
 def _each(
@@ -143,7 +157,7 @@ def _each(
     dark: np.ndarray | None,
     truths: Sequence[np.ndarray],
     spans: Sequence[tuple[float, float]],
-) -> list[tuple[float, float]]:
+) -> list[Light]:
     """The light of each stack by itself, where it can be told: stacks may differ in light, or have been scaled one by one."""
     found = []
     for k, low in enumerate(lows if len(lows) > 1 else ()):
@@ -152,31 +166,32 @@ def _each(
         except ReadError:
             continue
         light = _light(transfer, spans[k])
-        if light[0] > 1:
+        if light.photons > 1:
             found.append(light)
     return found
 
 
-def _steps(
-    transfer: PhotonTransfer, light: Sequence[tuple[float, float]], pair: Pair | None
-) -> tuple[Part, ...]:
+def _steps(transfer: PhotonTransfer, light: Sequence[Light], pair: Pair | None) -> tuple[Part, ...]:
     """The chain of a point scanner with the measured settings.
 
     Args:
         transfer: of all stacks together.
-        light: photons and dark noise of all together, then of each.
+        light: of all together, then of each.
         pair: for the blur.
     """
     jitter = transfer.jitter_px.value
-    peaks, sigmas = zip(*light, strict=True)
+    photons, blacks, reads = zip(*light, strict=True)
     blur = list(USUAL_BLUR_PX) if pair is None else _around([pair.blur_px.value])
+    black = round(float(np.median(blacks)), 4)
     steps = [
         Part("blur", {"sigma_px": blur}),
         Part("subsample", {"axes": "y"}),
         *([Part("line_jitter", {"sd_px": _around([jitter]), "factor": None})] if jitter else []),
         Part("bin", {"axes": "x"}),
-        Part("poisson", {"peak": {"log_uniform": _around(peaks)}}),
-        Part("gaussian", {"sigma": _around(sigmas)}),
+        *([Part("offset", {"level": black})] if black else []),
+        Part("poisson", {"peak": {"log_uniform": _around(photons)}}),
+        *([Part("offset", {"level": -black})] if black else []),
+        Part("gaussian", {"sigma": _around(reads)}),
     ]
     if transfer.correlation:
         steps.append(Part("response", {"correlation": round(transfer.correlation, 3)}))

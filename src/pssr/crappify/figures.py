@@ -8,6 +8,7 @@ from jaxtyping import Float, Num
 from scipy.fft import rfft2
 
 from pssr.crappify.photon_transfer import PhotonTransfer, noise_curve
+from pssr.errors import ReadError
 
 INK, REAL, MADE = "#222222", "#1b6ca8", "#d1495b"
 
@@ -69,7 +70,11 @@ def likeness_figure(made: Num[np.ndarray, "t y x"], real: Num[np.ndarray, "t2 y2
     """
     figure, (noise, spectra) = _figure(2)
     for frames, colour, name in ((real, REAL, "real"), (made, MADE, "crappified")):
-        means, variances = noise_curve([frames])
+        try:
+            means, variances = noise_curve([frames])
+        except ReadError:
+            noise.plot([], [], color=colour, label=f"{name}: too few pixels to tell")
+            continue
         noise.plot(means, np.sqrt(np.maximum(variances, 0)), "o-", color=colour, label=name)
     noise.set(xlabel="brightness (share of full scale)", ylabel="noise (standard deviation)", title="noise")
     _spectra(spectra, real, made)

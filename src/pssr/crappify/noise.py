@@ -92,7 +92,7 @@ class Offset:
     level: Setting = 0.02
 
     def __post_init__(self) -> None:
-        check_between("offset.level", self.level, -1, 1)
+        check_between("offset.level", self.level, -100, 100)
 
     def __call__(self, frames: Frames) -> Frames:
         """The frames, all brighter by the level."""

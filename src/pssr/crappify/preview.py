@@ -13,6 +13,7 @@ from pssr.crappify.calibrate import Calibration
 from pssr.crappify.chain import crappifier
 from pssr.crappify.figures import spectrum
 from pssr.crappify.photon_transfer import noise_curve
+from pssr.errors import ReadError
 from pssr.parts import Part
 
 NOISIER, SHARPER_DB = 1.25, 3.0  # beyond which two stacks clearly differ
@@ -21,7 +22,7 @@ BROAD, FINE, EMPTY = (
     (0.08, 0.25),
     0.4,
 )  # cycles per pixel: large structure, fine structure, noise alone
-NOISE_STEPS = ("poisson", "gaussian", "response")
+NOISE_STEPS = ("offset", "poisson", "gaussian", "response")
 
 
 def remade(
@@ -79,7 +80,7 @@ class Likeness:
 
     Args:
         noise_ratio: standard deviation of the noise of the crappified frames over that of the real ones, at equal
-            brightness; not a number where they have no brightness in common.
+            brightness; not a number where they have no brightness in common, or too few pixels to tell.
         sharpness_db: how much more fine structure they have, beside their large structure.
     """
 
@@ -90,6 +91,10 @@ class Likeness:
     def warnings(self) -> tuple[str, ...]:
         """In words, what is clearly different."""
         found = []
+        if math.isnan(self.noise_ratio):
+            found.append(
+                "the noise cannot be compared: too few pixels, or no brightness that both have; give more real frames"
+            )
         if self.noise_ratio > NOISIER:
             found.append(
                 f"clearly noisier than the real frames ({self.noise_ratio:.2f} times): more photons, less read noise"
@@ -117,8 +122,11 @@ def likeness(made: Float[np.ndarray, "t y x"], real: Float[np.ndarray, "t2 y2 x2
         real: consecutive real ones.
     """
     frames = min(len(made), len(real), 3)
-    curves = [noise_curve([movie if frames == 3 else movie[:frames]]) for movie in (made, real)]
-    low, high = _common(curves)
+    try:
+        curves = [noise_curve([movie if frames == 3 else movie[:frames]]) for movie in (made, real)]
+        low, high = _common(curves)
+    except ReadError:
+        low = high = 0.0
     ratio = float("nan")
     if high > low:
         levels = np.linspace(low, high, 9)
