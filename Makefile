@@ -29,8 +29,9 @@ $(DEV): $(READY)
 demo: $(READY)
 	$(BIN)/pssr demo -o demo
 
+# One thread in each of several processes: tests are many and small.
 test: $(DEV)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .

@@ -110,3 +110,10 @@ def test_planes_that_pssr_wrote_come_back_with_their_metadata(tmp_path: Path):
     np.testing.assert_array_equal(
         [[[stack.plane(T=t, C=c, Z=z) for z in range(2)] for c in range(2)] for t in range(3)], planes
     )
+
+
+def test_a_missing_file_among_those_of_two_axes_is_an_error(tmp_path: Path):
+    for t, c in [(0, 0), (0, 1), (1, 0), (2, 0), (2, 1)]:
+        tifffile.imwrite(tmp_path / f"t{t}_c{c}.tif", PLANES[0], photometric="minisblack")
+    with pytest.raises(ReadError, match="holds 5 files of 3 along T x 2 along C"):
+        open_stack(tmp_path, series="T")

@@ -17,6 +17,18 @@ from pssr.io.stack import Place, Reader, ReadPlane, Stack, channel_names
 
 SUFFIXES = (".czi", ".tif", ".tiff", ".zarr", ".ozx", ".png", ".jpg", ".jpeg", ".mp4", ".avi")
 
+LETTERS = {
+    "t": "T",
+    "time": "T",
+    "frame": "T",
+    "c": "C",
+    "ch": "C",
+    "channel": "C",
+    "w": "C",
+    "z": "Z",
+    "slice": "Z",
+}
+
 
 @dataclass(frozen=True)
 class SeriesReader:
@@ -153,6 +165,7 @@ def places_in(paths: Sequence[Path], axis: str, *, fewest: int = 2) -> list[Plac
 
     Raises:
         ChoiceNeeded: several numbers vary as in a table, and no letters before them say of what.
+        ReadError: they name axes, and some of the files are not there.
     """
     words = [re.split(r"(\d+)", path.name) for path in paths]
     in_a_row = [(k, 0, 0) if axis == "T" else (0, 0, k) for k in range(len(paths))]
@@ -160,14 +173,21 @@ def places_in(paths: Sequence[Path], axis: str, *, fewest: int = 2) -> list[Plac
         return in_a_row
     columns = [k for k in range(1, len(words[0]), 2) if len({int(word[k]) for word in words}) > 1]
     levels = [sorted({int(word[k]) for word in words}) for k in columns]
-    if len(columns) < fewest or math.prod(map(len, levels)) != len(paths):
-        return in_a_row
     letters = [_axis(words[0][k - 1]) for k in columns]
-    if len(set(letters)) < len(letters) or None in letters:
+    named = None not in letters and len(set(letters)) == len(letters)
+    whole = math.prod(map(len, levels))
+    if len(columns) < fewest or not (named or whole == len(paths)):
+        return in_a_row
+    if not named:
         shown = " x ".join(str(len(level)) for level in levels)
         raise ChoiceNeeded(
             f"{paths[0].parent}: the names of its files count in {len(columns)} numbers ({shown}), as {paths[0].name} does; "
             "take those of one channel with a pattern such as 'folder/*_c0.tif', or name them such as t000_c0.tif"
+        )
+    if whole != len(paths):
+        shown = " x ".join(f"{len(level)} along {axis}" for axis, level in zip(letters, levels, strict=True))
+        raise ReadError(
+            f"{paths[0].parent}: holds {len(paths)} files of {shown}; put the missing ones there too"
         )
     placed = []
     for word in words:
@@ -179,17 +199,7 @@ def places_in(paths: Sequence[Path], axis: str, *, fewest: int = 2) -> list[Plac
 def _axis(before: str) -> str | None:
     """The axis that the letters before a number name, such as `_C`, `-t` or `_ch`."""
     word = re.split(r"[^a-z]", before.lower())[-1]
-    return {
-        "t": "T",
-        "time": "T",
-        "frame": "T",
-        "c": "C",
-        "ch": "C",
-        "channel": "C",
-        "w": "C",
-        "z": "Z",
-        "slice": "Z",
-    }.get(word)
+    return LETTERS.get(word)
 
 
 def _looks(stack: Stack) -> str:

@@ -63,31 +63,38 @@ def _in_zip(store: Store, array: str) -> int:
         return sum(n.rpartition("/")[2] not in METADATA for n in names)
 
 
-def _files(store: Store, array: str) -> Iterator[Path]:
+def _files(store: Store, array: str) -> Iterator[str]:
     """Files that hold chunks; anything else could block, or never end, when it is read."""
-    root, left = store.path.resolve(), [store.path / array]
+    # Plain strings: a path object for each of a million chunks would take minutes.
+    root, left = os.path.realpath(store.path), [os.fspath(store.path / array)]
     while left:
         with os.scandir(left.pop()) as entries:
             for entry in entries:
-                path = Path(entry.path)
-                name = path.relative_to(store.path)
-                if entry.is_symlink() and not path.resolve().is_relative_to(root):
-                    raise ReadError(f"{store.path}: {name} leads out of it; copy it without links")
+                if entry.is_symlink() and not os.path.realpath(entry.path).startswith(root + os.sep):
+                    raise ReadError(
+                        f"{store.path}: {_inside(store, entry)} leads out of it; copy it without links"
+                    )
                 if entry.is_dir():
-                    left.append(path)
+                    left.append(entry.path)
                 elif not entry.is_file():
-                    raise ReadError(f"{store.path}: {name} is not a regular file; copy it again")
+                    raise ReadError(
+                        f"{store.path}: {_inside(store, entry)} is not a regular file; copy it again"
+                    )
                 elif entry.name not in METADATA:
-                    yield path
+                    yield entry.path
 
 
-def _held(file: Path, chunks: int, metadata: ArrayMetadata) -> int:
+def _inside(store: Store, entry: "os.DirEntry[str]") -> Path:
+    return Path(entry.path).relative_to(store.path)
+
+
+def _held(file: str, chunks: int, metadata: ArrayMetadata) -> int:
     """Chunks that a shard holds; one that is damaged is told when it is read.
 
     Its index has the first byte and the length of each chunk, as little-endian numbers of 64 bits.
     """
     size = chunks * 16
-    with file.open("rb") as shard:
+    with Path(file).open("rb") as shard:
         if metadata.index == "end":
             shard.seek(max(os.fstat(shard.fileno()).st_size - size - CHECKSUM_BYTES, 0))
         index = np.frombuffer(shard.read(size // 8 * 8), "<u8")
