@@ -110,6 +110,17 @@ def test_the_converter_is_read_off_the_counts(low, frames, words):
     assert ("% saturated" in told) == (words.endswith("8 bits, "))
 
 
+def test_a_full_converter_is_part_of_the_crappifier(low):
+    found = calibrate([np.minimum(low, 200)])
+    names = [step.name for step in found.steps]
+    assert names[-3:] == ["offset", "saturate", "offset"]
+    bad = crappifier(found.steps, 4)(2 * torch.rand(2, 3, 64, 64), torch.Generator().manual_seed(0))
+    dark, bright = found.signal
+    counts = bad * (bright - dark) + dark
+    assert float(counts.max()) == pytest.approx(200, abs=0.1)
+    assert "saturate" not in [step.name for step in calibrate([low]).steps]
+
+
 @pytest.mark.parametrize("with_high", [True, False])
 def test_what_it_makes_cannot_be_told_from_the_real_by_noise_and_spectrum(high, low, with_high):
     found = calibrate([low], highs=[high] if with_high else [])

@@ -27,11 +27,13 @@ class Converter:
 
     Args:
         step: counts from level to level; 0 where counts are no whole numbers.
+        top: the highest level met.
         bits: that hold the highest level met; the converter may have more unless it is saturated.
         saturated: share of pixels at the highest level; 0 where that is met no more often than by chance.
     """
 
     step: int
+    top: int
     bits: int
     saturated: float
 
@@ -120,7 +122,7 @@ def calibrate(
         signal=(low, high),
         converter=converter,
         pair=pair,
-        steps=_steps(transfer, each, pair),
+        steps=_steps(transfer, each, pair, _clipped(converter, (low, high))),
         notes=_notes(transfer, converter.saturated, pair, dark is not None),
     )
 
@@ -171,13 +173,29 @@ def _each(
     return found
 
 
-def _steps(transfer: PhotonTransfer, light: Sequence[Light], pair: Pair | None) -> tuple[Part, ...]:
+def _clipped(converter: Converter, span: tuple[float, float]) -> tuple[Part, ...]:
+    """The converter, where it is seen to be full: counts that end at 0 and at its highest level."""
+    if not converter.saturated:
+        return ()
+    dark, bright = span
+    zero, level = (round(counts / (bright - dark), 4) for counts in (dark, converter.top))
+    return (
+        Part("offset", {"level": zero}),
+        Part("saturate", {"level": level}),
+        Part("offset", {"level": -zero}),
+    )
+
+
+def _steps(
+    transfer: PhotonTransfer, light: Sequence[Light], pair: Pair | None, clipped: tuple[Part, ...]
+) -> tuple[Part, ...]:
     """The chain of a point scanner with the measured settings.
 
     Args:
         transfer: of all stacks together.
         light: of all together, then of each.
         pair: for the blur.
+        clipped: what the converter does.
     """
     jitter = transfer.jitter_px.value
     photons, blacks, reads = zip(*light, strict=True)
@@ -195,7 +213,7 @@ def _steps(transfer: PhotonTransfer, light: Sequence[Light], pair: Pair | None) 
     ]
     if transfer.correlation:
         steps.append(Part("response", {"correlation": round(transfer.correlation, 3)}))
-    return tuple(steps)
+    return *steps, *clipped
 
 
 def _around(values: Sequence[float]) -> list[float]:
@@ -207,14 +225,14 @@ def _around(values: Sequence[float]) -> list[float]:
 def _converter(lows: Sequence[np.ndarray]) -> Converter:
     """Levels, bits and saturation."""
     if any(np.any(low != np.rint(low)) for low in lows):
-        return Converter(0, 0, 0.0)
+        return Converter(0, 0, 0, 0.0)
     levels = np.unique(np.concatenate([np.unique(low).astype(np.int64) for low in lows]))
     step, top = int(np.gcd.reduce(np.diff(levels))), int(levels[-1])
     at_top, below = (sum(int((low == level).sum()) for low in lows) for level in levels[[-1, -2]])
     share = at_top / sum(low.size for low in lows)
     # A level that light reaches by chance is met about as often as the one below it.
     saturated = share if share > SATURATED_SHARE and at_top > 3 * below else 0.0
-    return Converter(step, max(top // step, 1).bit_length(), saturated)
+    return Converter(step, top, max(top // step, 1).bit_length(), saturated)
 
 
 def _notes(transfer: PhotonTransfer, saturated: float, pair: Pair | None, dark: bool) -> tuple[str, ...]:
