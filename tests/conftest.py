@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,11 @@ from pssr.simulate import tubules
 # Examples are timed by benchmarks, not by tests on a machine that is busy.
 settings.register_profile("pssr", deadline=None)
 settings.load_profile("pssr")
+
+
+def pytest_configure() -> None:
+    """A shell that starts tests in the background makes them ignore Ctrl-C, which some of them are about."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ def test_settings_are_changed_by_their_path():
         ("sed=1", "sed: no such setting; did you mean 'seed'"),
         ("scale.edsr=1", "scale.edsr: scale has no settings in it; write scale=1"),
         ("loss.l1=-1", "loss.l1: -1 will not do .*greater than or equal to 0"),
+        ("train.lr=.inf", "train.lr: inf will not do"),
         ("loss.l1=.nan", "loss.l1: nan will not do"),
         ("crappifier=MyMito.yaml", r"crappifier: MyMito.yaml: cannot be read|MyMito.yaml: cannot be read"),
         ("lr", "'lr': write it as setting=value, for example train.lr=1e-4"),
@@ -65,6 +66,19 @@ def test_a_recipe_is_chosen_by_name_and_then_changed():
     changed = preset("movie").changed(assignments(["crappifier=airyscan", "crappifier.poisson.peak=9"]))
     assert [part.name for part in changed.crappifier][-1] == "blur"
     assert next(dict(p.settings) for p in changed.crappifier if p.name == "poisson") == {"peak": 9.0}
+
+
+def test_a_network_is_chosen_by_name_and_then_changed():
+    changed = preset("movie").changed(assignments(["network=edsr", "network.edsr.size=small"]))
+    assert (changed.network.name, dict(changed.network.settings)) == ("edsr", {"size": "small"})
+
+
+@pytest.mark.parametrize("word", ["data", "train", "loss", "crappifier", "network"])
+def test_a_whole_section_that_is_no_section_has_no_settings_in_it(word):
+    with pytest.raises(ConfigError, match=f"{word}.x: {word} has no settings in it|network: 5|write a name"):
+        preset("movie").changed(assignments([f"{word}=5", f"{word}.x=1"]))
+    with pytest.raises(ConfigError):
+        preset("movie").changed(assignments(["crappifier={poisson: {peak: 3}}", "crappifier.poisson.peak=4"]))
 
 
 def test_a_name_that_occurs_twice_is_numbered():

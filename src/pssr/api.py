@@ -1,6 +1,6 @@
 """What a notebook needs, one sentence each: calibrate, train, load, evaluate, preview."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -32,16 +32,18 @@ from pssr.recipes import recipe, to_yaml
 from pssr.training.fit import fit
 
 Source = str | Path | Stack | Planes
+Sources = Source | Sequence[Source] | Iterator[Source]
 EXCERPT_FRAMES, EXCERPT_PX = 32, 1024  # of each stack, from which a calibration is made
 
 
 def train(
-    source: Source | Sequence[Source],
+    source: Sources,
     out: str | Path,
     *,
     preset: str = "movie",
     config: Config | None = None,
-    low: Source | Sequence[Source] | None = None,
+    low: Sources | None = None,
+    align: bool = False,
     crappifier: Callable[..., torch.Tensor] | None = None,
     channel: str | int | None = None,
     settings: dict[str, Any] | None = None,
@@ -55,7 +57,8 @@ def train(
         preset: `movie`, `single` or `zstack`; ignored where a config is given.
         config: a whole config instead.
         low: real low-resolution partners of the sources, in the same order: they take the place of one of the two
-            crappified copies. `{"data.align": True}` among the settings moves pairs onto each other.
+            crappified copies.
+        align: whether pairs are moved onto each other; else those over half a low-resolution pixel off are refused.
         crappifier: your own `(N, F, H, W)[, rng] -> (N, F, H / scale, W / scale)` instead of the config's.
         channel: name or number, or `all`; needed where a file has several.
         settings: by path, such as `{"train.max_time_s": 600}`.
@@ -66,7 +69,12 @@ def train(
         PssrError: its message says what is wrong and what to do.
     """
     choices = {name: top.pop(name) for name in Choices.__annotations__ if name in top}
-    config = (config or named_preset(preset)).changed({**top, **(settings or {})})
+    config = (config or named_preset(preset)).changed(
+        {**top, **({"data.align": True} if align else {}), **(settings or {})}
+    )
+    low = None if low is None else _each(low)
+    if low == []:
+        raise ConfigError("low: none given; name a partner for each source, or leave it out")
     good, lows = (_opened(given, axis=config.axis, channel=channel, **choices) for given in (source, low))
     with closing(fit(config, good, out, lows=lows, crappifier=[crappifier] if crappifier else [])) as events:
         for _ in events:
@@ -145,7 +153,7 @@ def calibrate(
         highs: the same fields at high resolution, in the same order; for the blur, and for the noise of single images.
         dark: a file or movie recorded without light.
         out: where to write the crappifier as YAML, and a figure beside it as PNG; None writes nothing.
-        align: whether pairs over half a low-resolution pixel off are moved onto each other instead of refused.
+        align: whether pairs over half a low-resolution pixel off are accepted, and not refused; all are moved onto each other.
         overwrite: whether a crappifier that is there may be replaced.
         channel: name or number; needed where there are several.
         choices: `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
@@ -160,8 +168,11 @@ def calibrate(
     """
     if out is not None and Path(out).suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{out}: does not end in .yaml; name the crappifier so that pssr finds it")
-    if out is not None and Path(out).exists() and not overwrite:
-        raise WriteError(f"{out}: exists already; choose another name, or say overwrite=True (--overwrite)")
+    for path in () if out is None or overwrite else (Path(out), Path(out).with_suffix(".png")):
+        if path.exists():
+            raise WriteError(
+                f"{path}: exists already; choose another name, or say overwrite=True (--overwrite)"
+            )
     real, sharp, black = (_excerpts(source, channel, choices) for source in (lows, highs, dark))
     if not real:
         raise ConfigError("calibration: no low-resolution stack is given; give at least one")
@@ -265,5 +276,5 @@ def files(sources: Iterable[str | Path], *, series: str | None = None) -> list[P
 
 
 def _each(source: Any) -> list[Source]:
-    """One source, or several in a list or tuple; an array or a `Movie` is one."""
-    return list(source) if isinstance(source, list | tuple) else [source]
+    """One source, or several in a list, a tuple or what `Path.glob` gives; an array or a `Movie` is one."""
+    return list(source) if isinstance(source, list | tuple | Iterator) else [source]

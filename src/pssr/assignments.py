@@ -56,7 +56,9 @@ def put(tree: dict[str, Any], path: str, value: Any) -> None:
     if head not in tree:
         raise ConfigError(f"{path}: no such setting; {did_you_mean(head, tree)}")
     if not rest:
-        tree[head] = _steps(value) if head == "crappifier" else value
+        tree[head] = _whole(head, value)
+    elif not isinstance(tree[head], list if head == "crappifier" else Mapping):
+        raise ConfigError(f"{path}: {head} has no settings in it; write {head}={value}")
     elif head in SECTIONS:
         if rest not in tree[head]:
             raise ConfigError(f"{path}: no such setting; {did_you_mean(rest.rpartition('.')[2], tree[head])}")
@@ -66,21 +68,23 @@ def put(tree: dict[str, Any], path: str, value: Any) -> None:
         tree[head] = {**tree[head], rest: value}
     elif head == "crappifier":
         _put_in_steps(tree[head], path, rest, value)
-    elif isinstance(tree[head], Mapping):
-        _put_in_part(tree[head], path, rest, value)
     else:
-        raise ConfigError(f"{path}: {head} has no settings in it; write {head}={value}")
+        _put_in_part(tree[head], path, rest, value)
 
 
-def _steps(value: Any) -> list[dict[str, Any]] | Any:
-    """A crappifier by its name or file, or its steps as dicts."""
-    parts = recipe(value) if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        return value
+def _whole(head: str, value: Any) -> Any:
+    """What a first-level setting becomes: parts by their names, or a crappifier's file, as dicts that can be entered."""
     try:
-        return [{part.name: dict(part.settings)} for part in map(part_from, parts)]
+        if head == "network" and isinstance(value, str | Mapping):
+            part = part_from(value)
+            return {part.name: dict(part.settings)}
+        if head == "crappifier":
+            parts = recipe(value) if isinstance(value, str) else value
+            if isinstance(parts, list | tuple):
+                return [{part.name: dict(part.settings)} for part in map(part_from, parts)]
     except ValueError as error:
-        raise ConfigError(f"crappifier: {error}") from error
+        raise ConfigError(f"{head}: {error}") from error
+    return value
 
 
 def _put_in_steps(steps: list[dict[str, Any]], path: str, rest: str, value: Any) -> None:

@@ -22,7 +22,7 @@ def _steps(value: object) -> object:
 YamlPart = Annotated[
     Part, BeforeValidator(part_from), PlainSerializer(lambda part: {part.name: dict(part.settings)})
 ]
-SETTINGS = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+SETTINGS = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class Data(BaseModel):
@@ -104,7 +104,7 @@ class Config(BaseModel):
         "anew for every bundle",
     )
     network: YamlPart = Field(Part("edsr"), description="the network and its size: fast, small or quality")
-    loss: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+    loss: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {"l1": 1.0, "stability": 1.0},
         min_length=1,
         description="weights: l1 is L1(Y1,T) + L1(Y2,T), stability is L1(Y1,Y2); more stability, less flicker and less texture",

@@ -134,5 +134,5 @@ def refuse_foreign(part: Part, known: Mapping[str, Callable[..., Any]], trusted:
     module = part.name.partition(":")[0]
     if part.name not in known and module not in trusted:
         raise ModelError(
-            f"{part.name}: the model names code outside pssr; if you know its author, trust the module by name (--trust {module})"
+            f"{part.name}: the model names code outside pssr; if you know its author, say trust=['{module}']"
         )

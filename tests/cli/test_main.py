@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from pylibCZIrw import czi
 
 PSSR = [sys.executable, "-c", "from pssr.cli.main import main; main()"]
 FAST = [
@@ -231,3 +232,12 @@ def test_info_tells_all_scenes_also_of_equal_names(tmp_path: Path):
             )
     said = [json.loads(line) for line in pssr("info", "--json", tmp_path / "a.ome.tif").stdout.splitlines()]
     assert [(one["scene"], one["sizes"]["X"]) for one in said] == [("A (0)", 8), ("B", 9), ("A (2)", 10)]
+
+
+def test_info_looks_at_a_plane_that_is_there(tmp_path: Path):
+    with czi.create_czi(str(tmp_path / "a.czi")) as out:
+        for z in (0, 1, 3, 4):
+            out.write(np.full((8, 8, 1), 10 + z, np.uint16), plane={"T": 0, "C": 0, "Z": z})
+    about = json.loads(pssr("info", "--json", tmp_path / "a.czi").stdout)
+    assert about["missing"] == [{"T": 0, "C": 0, "Z": 2}]
+    assert about["counts"] in ([[11, 11]], [[13, 13]])

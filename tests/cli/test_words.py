@@ -19,6 +19,15 @@ from pssr.cli.words import as_options
         ),
         ("or say missing=nan, zero or previous", "or say --missing nan, zero or previous"),
         ("a.tif: cannot be read (x=3); copy it again", "a.tif: cannot be read (x=3); copy it again"),
+        (
+            "files/seed=0/a.tif: does not exist; check the name",
+            "files/seed=0/a.tif: does not exist; check the name",
+        ),
+        ("pssr: data=2024/a.tif: no such file", "pssr: data=2024/a.tif: no such file"),
+        (
+            "sweep/scale=4,frames=3/a.tif: bad; say axes=TYX",
+            "sweep/scale=4,frames=3/a.tif: bad; say --axes TYX",
+        ),
         ("pssr train --set loss.stability=0.4", "pssr train --set loss.stability=0.4"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from scipy.ndimage import shift
 from typer.testing import CliRunner
 
 import pssr
@@ -56,6 +57,27 @@ def test_a_pair_that_lies_off_is_measured_when_it_may_be_moved(high, low):
         calibrate([low], highs=[np.roll(high, 8, 2)])
     found = calibrate([low], highs=[np.roll(high, 8, 2)], align=True)
     assert found.pair.worst.shift_px == pytest.approx((0, -2), abs=0.1)
+    assert found.pair.blur_px.value == pytest.approx(BLUR_PX, rel=0.1)
+
+
+def test_a_shift_too_small_to_refuse_counts_neither_as_blur_nor_as_noise(high):
+    rng = np.random.default_rng(0)
+    moved = shift(high[0].astype(float), (0, 0.4 * SCALE), order=3, mode="nearest")
+    light = sampled((moved - 50) / 1000, BLUR_PX, SCALE)
+    single = np.rint(GAIN * rng.poisson(light.clip(0) * PEAK) + rng.normal(OFFSET, READ, light.shape))
+    found = calibrate([single[None]], highs=[high[:1]])
+    assert found.pair is not None
+    assert found.pair.worst.shift_px == pytest.approx((0, 0.4), abs=0.1)
+    assert found.pair.blur_px.value == pytest.approx(BLUR_PX, rel=0.1)
+    assert found.transfer.gain.value == pytest.approx(GAIN, rel=0.1)
+
+
+def test_what_only_one_of_a_pair_shows_is_left_out(high, low):
+    found = calibrate([low], highs=[np.roll(high, 40, 1)], align=True)
+    assert found.pair is not None
+    rows, columns = found.pair.covers[0]
+    assert (rows, columns) == (slice(0, 118), slice(0, 128))
+    assert found.pair.truths[0].shape == (118, 128)
     assert found.pair.blur_px.value == pytest.approx(BLUR_PX, rel=0.1)
 
 
@@ -183,6 +205,9 @@ def test_the_command_writes_a_crappifier_and_a_figure(tmp_path: Path, low, high)
     assert CliRunner().invoke(app, [*map(str, words), "--overwrite"]).exit_code == 0
     config = pssr.preset("movie").changed({"crappifier": str(tmp_path / "a.yaml")})
     assert [step.name for step in config.crappifier][-1] == "gaussian"
+    (tmp_path / "a.yaml").unlink()
+    again = CliRunner().invoke(app, [str(word) for word in words])
+    assert "a.png: exists already" in str(again.exception)
 
 
 def test_a_name_that_no_config_would_find_is_refused(low):

@@ -1,10 +1,13 @@
+from functools import partial
+
 import pytest
 import torch
 
 from pssr.config import preset, presets
-from pssr.crappify.chain import crappifier, is_random
+from pssr.crappify.chain import crappifier, is_random, part_of
 from pssr.crappify.noise import Gaussian, Poisson
 from pssr.crappify.optics import Bin, Blur
+from pssr.crappify.scanning import LineJitter
 from pssr.errors import ConfigError, ShapeError
 from pssr.parts import Part
 
@@ -138,3 +141,20 @@ def test_a_step_may_take_the_generator_by_name(needed):
     assert not torch.equal(first, second)
     again, _ = make_bad.two_draws(bundles(), rng())
     assert torch.equal(first, again)
+
+
+def stripes(frames: torch.Tensor, strength: float = 0.1) -> torch.Tensor:
+    return frames + strength
+
+
+@pytest.mark.parametrize(
+    ("step", "part"),
+    [
+        (LineJitter(0.3, factor=None), Part("line_jitter", {"sd_px": 0.3, "factor": None})),
+        (Bin(), Part("bin", {"axes": "yx"})),
+        (partial(stripes, strength=0.3), Part(f"{__name__}:stripes", {"strength": 0.3})),
+        (stripes, Part(f"{__name__}:stripes")),
+    ],
+)
+def test_a_step_is_named_so_that_it_can_be_made_again(step, part):
+    assert part_of(step) == part

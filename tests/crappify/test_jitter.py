@@ -62,3 +62,12 @@ def test_no_jitter_is_found_where_there_is_none(scenes, scene, peak):
 def test_too_few_lines_tell_nothing(scenes):
     made = acquired(scenes["still"], jitter_px=0.5, peak=100)[:3, :20, :20]
     assert line_jitter([made], GAIN, READ**2 - GAIN * OFFSET) == (0.0, 0.0)
+
+
+def test_small_still_movies_are_not_taken_for_jitter():
+    rng = np.random.default_rng(0)
+    for seed in range(8):
+        spots = gaussian_filter(np.random.default_rng(seed).random((128, 128)) > 0.995, 3.0, output=float)
+        light = 60 * spots / spots.max()
+        movie = GAIN * rng.poisson(np.repeat(light[None], 6, 0)) + rng.normal(OFFSET, READ, (6, 128, 128))
+        assert photon_transfer([movie]).jitter_px.value == 0

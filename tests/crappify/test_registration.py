@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from scipy.ndimage import affine_transform
+from scipy.ndimage import affine_transform, gaussian_filter
 
-from pssr.crappify.registration import Registration, aligned, checked, register, whole_scale
+from pssr.crappify.registration import Registration, aligned, binned, checked, covered, register, whole_scale
 from pssr.errors import ConfigError
 from pssr.simulate import tubules
 
@@ -82,3 +82,27 @@ def test_the_scale_is_one_whole_number():
     for sizes in (((100, 128), (32, 32)), ((64, 64), (128, 128)), ((512, 512), (128, 200))):
         with pytest.raises(ConfigError, match="one whole number of times"):
             whole_scale(*sizes)
+
+
+def test_a_field_that_is_black_but_for_a_spot_is_registered_as_a_whole():
+    sharp = np.zeros((1024, 1024))
+    sharp[128, 128] = 5e4
+    sharp = gaussian_filter(sharp, 4.0)
+    low = np.random.default_rng(0).poisson(binned(sharp, 2) + 20)
+    found = register(sharp, low, 2)
+    assert found.zoom == 1.0
+    assert found.shift_px == pytest.approx((0, 0), abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("shift", "zoom", "rows", "columns"),
+    [
+        ((0.0, 0.0), 1.0, (0, 96), (0, 96)),
+        ((0.05, -0.05), 1.0, (0, 96), (0, 96)),
+        ((2.4, -3.0), 1.0, (3, 96), (0, 93)),
+        ((0.0, 0.0), 0.9, (5, 91), (5, 91)),
+    ],
+)
+def test_what_both_frames_show_is_known(shift, zoom, rows, columns):
+    found = Registration(shift, zoom, (SIZE, SIZE), SCALE, 1.0, 0.0)
+    assert covered(found) == (slice(*rows), slice(*columns))

@@ -33,12 +33,24 @@ def test_counts_of_both_are_put_on_one_scale(high):
 
 def test_a_movie_that_lies_off_is_moved_when_asked_for(high):
     low = fast(np.roll(high, 4, 2))
-    with pytest.raises(ConfigError, match="low: low is shifted by .* say --register"):
+    with pytest.raises(ConfigError, match="low: low is shifted by .* say align=True"):
         paired(high, low, SCALE, align=False)
     pair = paired(high, low, SCALE, align=True)
     assert pair.found.shift_px == pytest.approx((0, 1), abs=0.1)
-    moved, true = pair.high[2][8:-8, 8:-8], high[2][8:-8, 4:-12].astype(float)
-    assert np.abs(moved - true).mean() < 0.1 * np.abs(high[2][8:-8, 8:-8] - true).mean()
+    # The first column of low shows nothing of high.
+    assert pair.high[2].shape == (256, 252)
+    moved, true = pair.high[2][8:-8, 8:-8], high[2][8:-8, 8:-12].astype(float)
+    assert np.abs(moved - true).mean() < 0.1 * np.abs(high[2][8:-8, 12:-8] - true).mean()
+
+
+def test_what_lies_beyond_the_high_movie_is_trained_on_by_neither(high):
+    low = fast(np.roll(high, 24, 1))
+    pair = paired(high, low, SCALE, align=True)
+    assert pair.low[0].shape == (58, 64)
+    assert pair.high[0].shape == (58 * SCALE, 64 * SCALE)
+    np.testing.assert_array_equal(pair.low[1], low[1, 6:])
+    true = high[1, : 58 * SCALE].astype(float)
+    assert np.abs(pair.high[1] - true).mean() < 0.2 * np.abs(np.roll(true, 4, 0) - true).mean()
 
 
 def test_what_the_partner_does_not_cover_is_cut(high):

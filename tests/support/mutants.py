@@ -6,6 +6,7 @@
 import itertools
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,10 @@ def read_all(path: Path) -> None:
 
 
 def main(source: Path, first: int, count: int, folder: Path) -> None:
+    # What is imported when it is first needed is no fault of a file.
+    (folder / "unknown.bin").write_bytes(b"?" * 64)
+    with suppress(PssrError):
+        open_stack(folder / "unknown.bin")
     content = source.read_bytes()
     marks = structure(source, content)
     for number in range(first, first + count):

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from pssr.cli.stopping import between_events
 from pssr.training.holding import signals_held
 
 
@@ -50,3 +51,12 @@ def test_other_threads_need_no_holding():
     thread.start()
     thread.join()
     assert done == ["whole"]
+
+
+def test_a_second_one_is_a_second_one_to_whoever_counts_them():
+    done = []
+    with pytest.raises(SystemExit), between_events(), signals_held():
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+        done.append("whole")
+    assert done == []

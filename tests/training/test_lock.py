@@ -42,3 +42,13 @@ def test_a_folder_in_which_nothing_came_to_be_is_removed(tmp_path: Path):
     with locked(tmp_path / "c"):
         pass
     assert (tmp_path / "c").exists()
+
+
+def test_whoever_comes_second_in_a_race_leaves_the_folder_to_the_first(tmp_path: Path, monkeypatch):
+    with locked(tmp_path / "run"):
+        # As it looked to the second one before the first had made it.
+        monkeypatch.setattr(Path, "exists", lambda _path: False)
+        with pytest.raises(ConfigError, match="is being trained by process"), locked(tmp_path / "run"):
+            pass
+        assert (tmp_path / "run/.lock").is_file()
+        (tmp_path / "run/config.yaml").touch()

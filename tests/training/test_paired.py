@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import pssr
 from pssr.cli.main import app
 from pssr.config import Config, preset
-from pssr.errors import ConfigError
+from pssr.errors import ConfigError, PssrError
 from pssr.metrics import psnr
 from pssr.model_file import load
 from pssr.simulate import tubules
@@ -102,3 +102,33 @@ def test_the_command_trains_on_pairs_and_moves_them_when_asked_to(tmp_path: Path
     found = CliRunner().invoke(app, [*words, "--register"])
     assert found.exit_code == 0, found.output
     assert "high was moved onto it" in load(tmp_path / "run").sources[0].partner
+
+
+@pytest.mark.parametrize(
+    ("low", "message"),
+    [
+        (lambda low: low[:, None].repeat(3, 1), r"low movie 1: its frames are \(3, 64, 64\), not \(Y, X\)"),
+        (lambda low: low.astype(complex), "low movie 1: its pixels are complex128"),
+        (
+            lambda low: np.where(np.arange(20)[:, None, None] == 1, np.nan, low),
+            "low: frame 1 has 4096",
+        ),
+    ],
+)
+def test_a_partner_that_is_no_movie_is_named_before_anything_is_trained(tmp_path: Path, low, message):
+    events = fit(config(), [good(), good(2)], tmp_path / "run", lows=[None, low(real(good(2)).astype(float))])
+    with pytest.raises(PssrError, match=message):
+        next(events)
+
+
+def test_partners_that_were_looked_for_and_not_found_are_an_error(tmp_path: Path):
+    with pytest.raises(ConfigError, match="low: none given"):
+        pssr.train(good(), tmp_path / "run", low=tmp_path.glob("*.tif"))
+
+
+def test_pairs_are_moved_onto_each_other_in_a_notebook_too(tmp_path: Path):
+    movie = good()
+    model = pssr.train(
+        movie, tmp_path / "run", config=config(train__steps=3), low=real(np.roll(movie, 2, 2)), align=True
+    )
+    assert "high was moved onto it" in model.model.sources[0].partner

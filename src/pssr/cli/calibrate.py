@@ -39,6 +39,7 @@ def calibrate(
     """
     # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
     from pssr.api import calibrate as measure
+    from pssr.cli.words import as_options
     from pssr.io.open import Choices
 
     choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
@@ -52,5 +53,5 @@ def calibrate(
         channel=channel,
         **choices,
     )
-    print("\n".join(found.lines()))
+    print(as_options("\n".join(found.lines())))
     print(f"{out}\n{out.with_suffix('.png')}")

@@ -1,5 +1,6 @@
 """`pssr info`."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,27 +96,34 @@ def _of_stack(stack: "Stack") -> dict[str, Any]:
 
 
 def _sample(stack: "Stack", channel: int) -> Any:
-    """The plane in the middle, or the nearest one in time that is there."""
+    """The plane in the middle, or the nearest one that is there: first in time, then in depth."""
     t, z = stack.sizes["T"] // 2, stack.sizes["Z"] // 2
     missing = set(stack.missing)
-    near = sorted(range(stack.sizes["T"]), key=lambda k: abs(k - t)) if missing else [t]
-    t = next((k for k in near if (k, channel, z) not in missing), t)
+    every = itertools.product(range(stack.sizes["T"]), range(stack.sizes["Z"])) if missing else ()
+    there = [place for place in every if (place[0], channel, place[1]) not in missing]
+    t, z = min(there, key=lambda place: (abs(place[1] - z), abs(place[0] - t)), default=(t, z))
     return stack.plane(T=t, C=channel, Z=z)
 
 
 def _ends(plane: Any) -> list[float | None]:
     """Least and greatest count; none where no pixel is a number."""
-    finite = plane[plane - plane == 0] if plane.dtype.kind == "f" else plane
+    # Imported here: the command line parses its words before anything else is loaded.
+    import numpy as np
+
+    finite = plane[np.isfinite(plane)]
     return [finite.min().item(), finite.max().item()] if finite.size else [None, None]
 
 
 def _odd(stack: "Stack", planes: list[Any]) -> list[str]:
     """What a person should know about the pixels, in plain words."""
+    # Imported here: the command line parses its words before anything else is loaded.
+    import numpy as np
+
     notes = [] if stack.spacing_um else ["the pixel size is unknown; outputs will not have one either"]
     if stack.sizes["T"] > 1 and stack.interval_s is None:
         notes.append("the time between frames is unknown")
     for name, plane in zip(stack.channels, planes, strict=True):
-        wrong = int((plane - plane != 0).sum()) if plane.dtype.kind == "f" else 0
+        wrong = int((~np.isfinite(plane)).sum())
         if wrong:
             notes.append(
                 f"{name}: {wrong} pixels of the middle plane are not numbers; mend them before restoring"

@@ -31,7 +31,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps")]
 Register = Annotated[
     bool,
     typer.Option(
-        "--register", help="move pairs onto each other that lie over half a low-resolution pixel off"
+        "--register",
+        help="move pairs onto each other, also those that lie over half a low-resolution pixel off",
     ),
 ]
 Trust = Annotated[

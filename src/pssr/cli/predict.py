@@ -135,8 +135,10 @@ def targets(sources: list[Path], out: Path, format: str | None = None) -> list[t
     ending = out.suffix.lower()
     if ending == ".zarr" or (ending in ENDINGS and not out.is_dir()):
         if ending not in FILES or format not in (None, *FILES[ending]):
+            fit = [end for end, kinds in FILES.items() if format in (None, *kinds)]
             raise ConfigError(
-                f"{out}: {format or 'pssr'} writes no {ending} file; name a folder, or a file that ends in .tif, .zarr or .mp4"
+                f"{out}: {format or 'pssr'} writes no {ending} file; name a folder"
+                + (f", or a file that ends in {' or '.join(fit)}" if fit else "")
             )
         if len(sources) > 1:
             raise ConfigError(f"{out}: is one file for {len(sources)} inputs; name a folder")

@@ -100,7 +100,7 @@ def calibrate(
         highs: the same fields at high resolution, in the same order; () if there are none. Where the low movies have
             fewer than three frames, these also tell the noise from the specimen.
         dark: frames recorded without light; without them the darkest parts give the offset.
-        align: whether pairs that do not lie on each other are moved.
+        align: whether pairs that lie over half a low-resolution pixel off are accepted; all are moved onto each other.
 
     Raises:
         ReadError: nothing can be measured in the stacks.
@@ -108,6 +108,8 @@ def calibrate(
     """
     pair = measured_pairs(highs, lows, align=align) if highs else None
     truths = pair.truths if pair else ()
+    if pair:
+        lows = [low[:, rows, columns] for low, (rows, columns) in zip(lows, pair.covers, strict=True)]
     transfer = photon_transfer(lows, dark=dark, truths=truths)
     spans = pair.spans if pair else tuple(_ends(low) for low in lows)
     low, high = (float(n) for n in np.mean(spans, 0))
@@ -248,12 +250,14 @@ def _notes(transfer: PhotonTransfer, saturated: float, pair: Pair | None, dark: 
             "of which gain and noise cannot be told; calibrate on raw ones, or use the recipe airyscan"
         )
     if not dark:
-        notes.append("the offset is that of the darkest parts; a recording without light (--dark) is surer")
+        notes.append(
+            "the offset is that of the darkest parts; a recording without light is surer (dark=FILE)"
+        )
     if saturated:
         notes.append(f"{saturated:.2%} of the pixels are saturated; use less light or gain")
     if pair is None:
         notes.append(
             "the blur cannot be told from low-resolution stacks alone: specimen and optics blur alike; the usual "
-            f"{USUAL_BLUR_PX[0]:g} to {USUAL_BLUR_PX[1]:g} px is kept; give registered pairs with --high"
+            f"{USUAL_BLUR_PX[0]:g} to {USUAL_BLUR_PX[1]:g} px is kept; give pairs with the same fields at high resolution"
         )
     return tuple(notes)

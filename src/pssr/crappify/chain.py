@@ -1,6 +1,7 @@
 """The crappifier: an ordered chain of degradations from a good bundle to a bad one."""
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,13 +114,19 @@ def opened(parts: Sequence[Part | Step]) -> list[Part | Step]:
 
 def part_of(step: Any) -> Part:
     """A callable by its name and settings, as a model file keeps them: `module:name` where it is one's own."""
+    if isinstance(step, functools.partial) and not step.args:
+        inner = part_of(step.func)
+        return Part(inner.name, {key: plain(value) for key, value in step.keywords.items()})
     kind = step if hasattr(step, "__qualname__") else type(step)
     own = f"{kind.__module__}:{kind.__qualname__}"
     name = next((name for name, known in STEPS.items() if known is kind), own)
     if not dataclasses.is_dataclass(step) or isinstance(step, type):
         return Part(name)
     values = {f.name: plain(getattr(step, f.name)) for f in dataclasses.fields(step)}
-    return Part(name, {key: value for key, value in values.items() if value is not None})
+    usual = {f.name: f.default for f in dataclasses.fields(step)}
+    return Part(
+        name, {key: value for key, value in values.items() if value is not None or usual[key] is not None}
+    )
 
 
 def is_random(step: Step) -> bool:

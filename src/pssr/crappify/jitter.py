@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter
 
-from pssr.crappify.differences import MOST_TRIPLES, SECOND, windows
+from pssr.crappify.differences import SECOND, windows
 
 SMOOTH_PX, BORDER_PX, LEAST_LINES = 1.0, 3, 100
+SURE = 4.0  # standard errors beyond which jitter is believed
 LEAST_JITTER_PX = 0.1  # below this, what the estimator finds in still lines is as large
 
 
@@ -28,11 +29,9 @@ def line_jitter(
         intercept: likewise, at mean 0.
 
     Returns:
-        (0, 0) where no jitter above 0.1 px is found, or too few lines have structure to tell.
+        (0, 0) where no jitter above 0.1 px is found for sure, or too few lines have structure to tell.
     """
-    found = [
-        _shifts(window, slope, intercept) for movie in movies for window in windows(movie, 3)[:MOST_TRIPLES]
-    ]
+    found = [_shifts(window, slope, intercept) for movie in movies for window in windows(movie, 3)]
     differences, noise = (np.concatenate([each[k] for each in found]) for k in (0, 1))
     if differences.size < LEAST_LINES:
         return 0.0, 0.0
@@ -42,10 +41,11 @@ def line_jitter(
         variance = float((precision * (differences**2 - noise)).sum() / precision.sum()) / 12
         precision = 1 / (noise + 12 * max(variance, 0.0)) ** 2
     jitter = math.sqrt(max(variance, 0.0))
-    if jitter < LEAST_JITTER_PX:
-        return 0.0, 0.0
     # The square of a normal variable of variance v has the variance 2 v^2.
-    return jitter, math.sqrt(2 / precision.sum()) / 12 / (2 * jitter)
+    error = math.sqrt(2 / precision.sum()) / 12
+    if jitter < LEAST_JITTER_PX or variance < SURE * error:
+        return 0.0, 0.0
+    return jitter, error / (2 * jitter)
 
 
 def _shifts(

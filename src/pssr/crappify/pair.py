@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize_scalar
 
 from pssr.crappify.photon_transfer import Estimate
-from pssr.crappify.registration import Registration, aligned, checked, register, whole_scale
+from pssr.crappify.registration import Registration, aligned, checked, covered, register, whole_scale
 from pssr.errors import ConfigError
 
 LARGEST_BLUR_PX = 6.0
@@ -30,6 +30,7 @@ class Pair:
         truths: the mean frame of each low stack as it would be without noise: the high one, blurred, sampled and in the
             low one's counts.
         spans: counts of each low stack where its high one has its dark and bright ends.
+        covers: rows and columns of each low stack that its high one shows too, and that truths hold.
     """
 
     blur_px: Estimate
@@ -39,6 +40,7 @@ class Pair:
     scale: int
     truths: tuple[Float[np.ndarray, "y x"], ...]
     spans: tuple[tuple[float, float], ...]
+    covers: tuple[tuple[slice, slice], ...]
 
 
 def measured_pairs(
@@ -52,7 +54,8 @@ def measured_pairs(
     Args:
         highs: at high resolution.
         lows: at low resolution, in the same order.
-        align: whether pairs that lie more than half a low-resolution pixel off are moved onto each other.
+        align: whether pairs that lie more than half a low-resolution pixel off are accepted. For the fit, all are moved
+            onto each other: what is a little off would count as blur and as noise.
 
     Raises:
         ConfigError: other numbers or sizes, other fields, or pairs that lie too far off.
@@ -72,8 +75,11 @@ def measured_pairs(
     found = [register(h, c, scale) for h, c in zip(sharp, coarse, strict=True)]
     for k, one in enumerate(found):
         checked(one, f"pair {k + 1}", align=align)
-    if align:
-        sharp = [aligned(h, one) for h, one in zip(sharp, found, strict=True)]
+    covers = [covered(one) for one in found]
+    for k, (rows, columns) in enumerate(covers):
+        moved = aligned(sharp[k], found[k])
+        sharp[k] = moved[rows.start * scale : rows.stop * scale, columns.start * scale : columns.stop * scale]
+        coarse[k] = coarse[k][rows, columns]
     # Each by itself too, for the errors.
     every = _fitted(sharp, coarse, scale)
     each = np.array([_fitted([h], [c], scale) for h, c in zip(sharp, coarse, strict=True)])
@@ -88,6 +94,7 @@ def measured_pairs(
         scale=scale,
         truths=tuple(truth for truth, _ in made),
         spans=tuple(span for _, span in made),
+        covers=tuple(covers),
     )
 
 

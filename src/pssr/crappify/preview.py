@@ -81,7 +81,8 @@ class Likeness:
     Args:
         noise_ratio: standard deviation of the noise of the crappified frames over that of the real ones, at equal
             brightness; not a number where they have no brightness in common, or too few pixels to tell.
-        sharpness_db: how much more fine structure they have, beside their large structure.
+        sharpness_db: how much more fine structure they have, beside their large structure; not a number where frames are
+            too small to tell.
     """
 
     noise_ratio: float
@@ -95,6 +96,8 @@ class Likeness:
             found.append(
                 "the noise cannot be compared: too few pixels, or no brightness that both have; give more real frames"
             )
+        if math.isnan(self.sharpness_db):
+            found.append("the sharpness cannot be compared: frames of too few pixels; give larger ones")
         if self.noise_ratio > NOISIER:
             found.append(
                 f"clearly noisier than the real frames ({self.noise_ratio:.2f} times): more photons, less read noise"
@@ -141,9 +144,12 @@ def _common(curves: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
 
 
 def _sharpness(frames: np.ndarray) -> float:
-    """Power of fine structure beside that of large structure, in decibels, without the noise."""
+    """Power of fine structure beside that of large structure, in decibels, without the noise; NaN of tiny frames."""
     power = spectrum(frames)
     k = np.arange(len(power)) / len(power) / 2
+    bands = [power[(k >= a) & (k < b)] for a, b in (FINE, BROAD)]
+    if min(len(power[k > EMPTY]), *map(len, bands)) == 0:
+        return float("nan")
     noise = power[k > EMPTY].mean()
-    fine, broad = (max(float((power[(k >= a) & (k < b)] - noise).mean()), 1e-12) for a, b in (FINE, BROAD))
+    fine, broad = (max(float((band - noise).mean()), 1e-12) for band in bands)
     return 10 * math.log10(fine / broad)

@@ -1,5 +1,6 @@
 """How a low-resolution frame lies on the high-resolution frame of the same field."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ SMOOTH_PX, BACKGROUND_PX = 1.0, 8.0  # of low-resolution frames: noise below, un
 LARGEST_SHIFT_PX = 0.5
 LEAST_CORRELATION, TIMES_CHANCE, SURELY_SAME = 0.1, 2.0, 0.6
 SURE = 4.0  # standard errors beyond which a change of size is believed
+UNCOVERED_PX = 0.1  # of a low-resolution pixel, which may repeat the border
+EMPTY = 1e-3  # of the structure of the block that has most
 OUTLIER_PX = 1.0  # from the line that most blocks agree on
 
 
@@ -102,7 +105,7 @@ def checked(found: Registration, name: str, *, align: bool) -> Registration:
     Args:
         found: how it lies.
         name: of the pair, for the message.
-        align: whether the high-resolution frame will be moved onto it.
+        align: whether a frame that lies too far off is accepted all the same.
 
     Raises:
         ConfigError: says how far off it is.
@@ -115,7 +118,7 @@ def checked(found: Registration, name: str, *, align: bool) -> Registration:
     if found.worst_px > LARGEST_SHIFT_PX and not align:
         raise ConfigError(
             f"{name}: low is {found} of high, so that some of it lies {found.worst_px:.2f} low-resolution pixels off; register "
-            "them first, or say --register"
+            "them first, or say align=True (--register)"
         )
     return found
 
@@ -140,6 +143,17 @@ def aligned(high: Num[np.ndarray, "high_y high_x"], found: Registration) -> Floa
             np.asarray(high, dtype=np.float32), np.full(2, 1 / found.zoom), offset, tuple(size), order=3, mode="nearest"
         )
     )  # fmt: skip
+
+
+def covered(found: Registration) -> tuple[slice, slice]:
+    """Rows and columns of a low-resolution frame that the high-resolution frame shows too."""
+    slices = []
+    for side, shift in zip(found.size_px, found.shift_px, strict=True):
+        centre = (side - 1) / 2
+        first, last = (centre + shift + end * centre * found.zoom for end in (-1, 1))
+        start, stop = math.ceil(first - UNCOVERED_PX), math.floor(last + UNCOVERED_PX) + 1
+        slices.append(slice(max(start, 0), min(stop, side)))
+    return slices[0], slices[1]
 
 
 def binned(high: Num[np.ndarray, "high_y high_x"], scale: int) -> Float[np.ndarray, "y x"]:
@@ -201,16 +215,18 @@ def _fitted(
     design = np.concatenate(
         [np.insert(centres[:, :1], 0, [[1.0], [0.0]], 1), np.insert(centres[:, 1:], 0, [[0.0], [1.0]], 1)]
     )
-    target, near = shifts.T.ravel(), np.ones(len(centres), dtype=bool)
+    target, told = shifts.T.ravel(), weights > EMPTY * weights.max()
+    near = told
     for _ in range(4):
-        w = np.tile(np.where(near, weights / weights.max(), 0.0), 2)
+        # In fewer than three blocks with structure shift and growth cannot be told apart.
+        if near.sum() < 3:
+            return whole, 1.0
+        w = np.tile(np.where(near, weights, 0.0), 2) / weights.max()
         inverse = np.linalg.inv(design.T @ (w[:, None] * design))
         fit = inverse @ design.T @ (w * target)
         left = target - design @ fit
-        off = np.abs(left).reshape(2, -1).max(0)
-        near = off <= max(OUTLIER_PX, 2 * float(np.median(off)))
-        if near.sum() < 3:
-            return whole, 1.0
-    error = np.sqrt(inverse[2, 2] * (w * left**2).sum() / (2 * near.sum() - 3))
+        used, off = near.sum(), np.abs(left).reshape(2, -1).max(0)
+        near = told & (off <= max(OUTLIER_PX, 2 * float(np.median(off[told]))))
+    error = np.sqrt(inverse[2, 2] * (w * left**2).sum() / (2 * used - 3))
     y, x, growth = map(float, fit)
     return ((y, x), 1 + growth) if abs(growth) > SURE * error else (whole, 1.0)

@@ -22,6 +22,26 @@ class Planes(Protocol):
     def __getitem__(self, t: int, /) -> np.ndarray: ...
 
 
+def numbers(movie: Planes, t: int, name: str) -> Num[np.ndarray, "y x"]:
+    """Frame t, all of whose pixels are numbers: one that is none would spoil all around it, and all weights.
+
+    Args:
+        movie: where it is from.
+        t: which one.
+        name: of the movie, for the message.
+
+    Raises:
+        ReadError: some of its pixels are not numbers.
+    """
+    plane = np.asarray(movie[t])
+    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
+        wrong = int((~np.isfinite(plane)).sum())
+        raise ReadError(
+            f"{name}: frame {t} has {wrong} pixels that are not numbers; mend or leave out the frame"
+        )
+    return plane
+
+
 @dataclass(frozen=True)
 class Intensity:
     """One reference low and high for a whole stack and channel, never per frame or tile.
@@ -88,7 +108,7 @@ def matched(movie: Planes, reference: tuple[float, float]) -> Intensity:
 
     Args:
         movie: the low-resolution planes.
-        reference: where the same percentiles fell in the crappified frames on the 0..1 scale.
+        reference: where the same percentiles fell in the bad frames, crappified or real, on the 0..1 scale.
 
     Returns:
         Low and high in counts of this movie.

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float, Num
 from scipy.ndimage import gaussian_filter
 
-from pssr.crappify.registration import Registration, aligned, binned, checked, register, whole_scale
-from pssr.data.intensity import Intensity, Planes, sampled
+from pssr.crappify.registration import Registration, aligned, binned, checked, covered, register, whole_scale
+from pssr.data.intensity import Intensity, Planes, numbers, sampled
 from pssr.errors import ConfigError
 
 SMOOTH_PX = 2.0  # of low-resolution frames, so that blur does not count as contrast
@@ -16,26 +16,24 @@ SMOOTH_PX = 2.0  # of low-resolution frames, so that blur does not count as cont
 
 @dataclass(frozen=True)
 class OnGrid:
-    """A high-resolution movie whose pixels lie exactly on those of its low-resolution partner.
+    """One of two movies, whose pixels lie exactly on those of the other.
 
     Args:
         movie: as it was read.
-        size_px: (Y, X) that the partner covers.
-        found: how the partner lies; None only cuts what the partner does not cover.
+        window: rows and columns that both show, in pixels of this one once it is moved.
+        found: how the low-resolution movie lies, where this is the high-resolution one and to be moved onto it.
     """
 
     movie: Planes
-    size_px: tuple[int, int]
-    found: Registration | None
+    window: tuple[slice, slice]
+    found: Registration | None = None
 
     def __len__(self) -> int:
         return len(self.movie)
 
     def __getitem__(self, t: int, /) -> Num[np.ndarray, "y x"]:
         plane = np.asarray(self.movie[t])
-        if self.found is not None:
-            return aligned(plane, self.found)
-        return plane[: self.size_px[0], : self.size_px[1]]
+        return (plane if self.found is None else aligned(plane, self.found))[self.window]
 
     def __getattr__(self, name: str) -> Any:
         """Name, stack and channel of the movie itself."""
@@ -50,12 +48,12 @@ class Paired:
 
     Args:
         high: on the grid of the partner.
-        low: as it was read.
+        low: where the high movie shows it too.
         found: how the partner lay on it.
     """
 
     high: OnGrid
-    low: Planes
+    low: OnGrid
     found: Registration
 
 
@@ -81,9 +79,14 @@ def paired(high: Planes, low: Planes, scale: int, *, align: bool) -> Paired:
         raise ConfigError(
             f"{name}: high is {whole_scale(size_high, size_low)} times as large, and the scale is {scale}; set the scale"
         )
-    found = checked(register(_mean(high), _mean(low), scale), name, align=align)
-    cover = (size_low[0] * scale, size_low[1] * scale)
-    return Paired(OnGrid(high, cover, found if align else None), low, found)
+    means = _mean(high, getattr(high, "name", "high")), _mean(low, name)
+    found = checked(register(*means, scale), name, align=align)
+    both = covered(found) if align else (slice(0, size_low[0]), slice(0, size_low[1]))
+    fine = (
+        slice(both[0].start * scale, both[0].stop * scale),
+        slice(both[1].start * scale, both[1].stop * scale),
+    )
+    return Paired(OnGrid(high, fine, found if align else None), OnGrid(low, both), found)
 
 
 def partner_scale(pair: Paired, high: Intensity, scale: int) -> Intensity:
@@ -97,8 +100,8 @@ def partner_scale(pair: Paired, high: Intensity, scale: int) -> Intensity:
     Raises:
         ConfigError: the one is not brighter where the other is.
     """
-    x = gaussian_filter(high.to_unit(binned(_mean(pair.high), scale)), SMOOTH_PX)
-    y = gaussian_filter(_mean(pair.low), SMOOTH_PX)
+    x = gaussian_filter(high.to_unit(binned(_mean(pair.high, "high"), scale)), SMOOTH_PX)
+    y = gaussian_filter(_mean(pair.low, "low"), SMOOTH_PX)
     slope, level = np.polyfit(x.ravel(), y.ravel(), 1)
     if slope <= 0:
         raise ConfigError(
@@ -107,6 +110,6 @@ def partner_scale(pair: Paired, high: Intensity, scale: int) -> Intensity:
     return Intensity(float(level), float(level + slope))
 
 
-def _mean(movie: Planes) -> Float[np.ndarray, "y x"]:
+def _mean(movie: Planes, name: str) -> Float[np.ndarray, "y x"]:
     """Of frames spread over a movie."""
-    return np.asarray(np.mean([np.asarray(movie[t], dtype=np.float64) for t in sampled(len(movie))], 0))
+    return np.asarray(np.mean([numbers(movie, t, name) for t in sampled(len(movie))], 0, dtype=np.float64))

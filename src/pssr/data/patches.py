@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from pssr.data.bundles import Ends
-from pssr.data.intensity import Intensity, Planes
+from pssr.data.intensity import Intensity, Planes, numbers
 from pssr.data.split import Piece
-from pssr.errors import ConfigError, ReadError
+from pssr.errors import ConfigError
 
 
 def rng_for(seed: int, step: int, item: int) -> np.random.Generator:
@@ -25,10 +25,12 @@ class PlaneCache:
 
     Args:
         movies: where the planes come from.
+        names: of the movies, for messages; () numbers them.
         limit: bytes kept.
     """
 
     movies: Sequence[Planes]
+    names: Sequence[str] = ()
     limit: int = 2 * 1024**3
     kept: OrderedDict[tuple[int, int], np.ndarray] = field(default_factory=OrderedDict)
     size: int = 0
@@ -43,15 +45,7 @@ class PlaneCache:
         if key in self.kept:
             self.kept.move_to_end(key)
             return self.kept[key]
-        plane = np.asarray(self.movies[movie][t])
-        if plane.dtype.kind == "f" and not np.isfinite(plane).all():
-            name, bad = (
-                getattr(self.movies[movie], "name", f"movie {movie}"),
-                int((~np.isfinite(plane)).sum()),
-            )
-            raise ReadError(
-                f"{name}: frame {t} has {bad} pixels that are not numbers; mend or leave out the frame"
-            )
+        plane = numbers(self.movies[movie], t, self.names[movie] if self.names else f"movie {movie}")
         self.kept[key] = plane
         self.size += plane.nbytes
         while self.size > self.limit and len(self.kept) > 1:

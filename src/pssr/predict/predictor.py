@@ -104,7 +104,7 @@ class Predictor:
         Args:
             movie: low-resolution planes: a `Movie` or a (T, Y, X) array.
             intensity: scale of the whole movie; None measures it, so that the movie reaches the network
-                as bright as the crappified frames it was trained on.
+                as bright as the bad frames it was trained on.
 
         Yields:
             (scale * Y, scale * X) per target frame; integers are rounded and saturate.

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float
 
 from pssr.data.bundles import Ends, windows
-from pssr.data.intensity import Intensity, Planes
-from pssr.errors import ConfigError, ReadError
+from pssr.data.intensity import Intensity, Planes, numbers
+from pssr.errors import ConfigError
 
 
 def bundles_of(
@@ -39,18 +39,8 @@ def bundles_of(
     for window in every:
         for t in window:
             if t not in kept:
-                kept[t] = scale.to_unit(_numbers(movie, t))
+                kept[t] = scale.to_unit(numbers(movie, t, getattr(movie, "name", "movie")))
         target = window[frames // 2]
         yield target, np.stack([kept[t] for t in window])
         # A mirrored end asks for earlier frames again, but never for one out of reach of the target.
         kept = {t: plane for t, plane in kept.items() if t > target - frames // 2}
-
-
-def _numbers(movie: Planes, t: int) -> np.ndarray:
-    plane = np.asarray(movie[t])
-    if plane.dtype.kind == "f" and not np.isfinite(plane).all():
-        wrong = int((~np.isfinite(plane)).sum())
-        raise ReadError(
-            f"{getattr(movie, 'name', 'movie')}: frame {t} has {wrong} pixels that are not numbers; mend or leave out the frame"
-        )
-    return plane

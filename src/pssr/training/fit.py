@@ -122,8 +122,8 @@ def _step(run: Run, job: Job, progress: Progress, batches: Iterator[list[Tensor]
         try:
             loss, terms = learn(job.learner, good, rng, lr, *real)
         except TrainingError:
-            # The weights are as they were before the step.
-            progress.whole = True
+            # The weights are as they were before the step; a running mean that a layer keeps may not be.
+            progress.whole = all(bool(v.isfinite().all()) for v in job.learner.net.state_dict().values())
             raise
         progress.step += 1
         weights = job.learner.net.state_dict()

@@ -17,7 +17,7 @@ NAME = ".lock"
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder for this process; the lock is gone with the process, however that ends.
+    """Hold a run folder for this process; the lock is gone with the process and its workers, however they end.
 
     A folder that was made here and in which nothing came to be is removed.
 
@@ -28,21 +28,34 @@ def locked(folder: Path) -> Iterator[None]:
         ConfigError: another process trains in it.
         WriteError: the folder cannot be made.
     """
-    new = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        new = _made(folder)
         file = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except OSError as error:
         raise WriteError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
     try:
         _hold(folder, file)
-        yield
+        try:
+            yield
+        finally:
+            # The file of a run stays: whoever removes one that another process has just opened lets two in.
+            if new and [inside.name for inside in folder.iterdir()] == [NAME]:
+                (folder / NAME).unlink()
+                folder.rmdir()
     finally:
-        # The file of a run stays: whoever removes one that another process has just opened lets two in.
-        if new and [inside.name for inside in folder.iterdir()] == [NAME]:
-            (folder / NAME).unlink()
-            folder.rmdir()
         os.close(file)
+
+
+def _made(folder: Path) -> bool:
+    """Whether the folder came to be here, rather than in another process at the same time."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        if not folder.is_dir():
+            raise
+        return False
+    return True
 
 
 def _hold(folder: Path, file: int) -> None:

@@ -42,7 +42,7 @@ class Job:
         held: what validation looks at; None where too little was there to hold any back.
         held_bundles: how many bundles were held back.
         sources: the movies, with the intensity scale of each.
-        reference: where the percentiles of crappified frames lie on the 0..1 scale.
+        reference: where the percentiles of bad frames, real or crappified, lie on the 0..1 scale.
         device: where it trains.
     """
 
@@ -78,7 +78,7 @@ def prepare(
         ShapeError: something given is not a movie.
     """
     material = gathered(config, movies, lows)
-    sources, cache = material.sources, material.cache
+    sources = material.sources
     for name in config.loss:
         find(name, TERMS)
     make_bad = crappifier(steps or config.crappifier, config.scale)
@@ -87,11 +87,6 @@ def prepare(
         frames=config.frames, ends=config.ends, share=config.data.held_back, least_rows=config.data.patch_px,
         files=material.origins, grid=config.scale,
     )  # fmt: skip
-    for k, source in enumerate(sources):
-        # A pixel that is no number is better found now than after an hour.
-        if np.dtype(source.dtype).kind == "f":
-            for t in range(source.shape[0]):
-                cache.plane(k, t)
     patches = _patches(config, material, train, config.data.patch_px, config.data.batch)
     learner = _learner(config, make_bad, device)
     grid = config.scale * learner.net.multiple

@@ -7,7 +7,7 @@ import numpy as np
 
 from pssr.config import Config
 from pssr.data.intensity import Intensity, Planes, measure
-from pssr.data.pairs import Paired, paired, partner_scale
+from pssr.data.pairs import OnGrid, Paired, paired, partner_scale
 from pssr.data.patches import Partner, PlaneCache
 from pssr.errors import ConfigError, ShapeError
 from pssr.model_file import Source
@@ -47,16 +47,19 @@ def gathered(config: Config, movies: Sequence[Planes], lows: Sequence[Planes | N
         ConfigError: no movie, or a partner that does not fit.
         ShapeError: something given is not a movie.
     """
+    if not movies:
+        raise ConfigError("movies: none given; name at least one file with high-resolution frames")
     if lows and len(lows) != len(movies):
         raise ConfigError(
             f"low: {len(lows)} movies for {len(movies)} good ones; give one for each, in the same order"
         )
-    _check_planes(movies)
+    _check_planes(movies, "movie")
+    _check_planes(lows, "low movie")
     if config.frames > 1 and max(map(len, movies)) == 1:
         raise ConfigError(
             f"frames: {config.frames} neighbours along {config.axis}, and no movie has more than one frame along it; if files "
-            "are frames, say series=T; for depths --preset zstack, or axes=ZYX of a plain TIFF; for single images "
-            "--preset single"
+            "are frames, say series=T; for depths preset=zstack, or axes=ZYX of a plain TIFF; for single images "
+            "preset=single"
         )
     pairs: dict[int, Paired] = {
         k: paired(movies[k], low, config.scale, align=config.data.align)
@@ -69,8 +72,13 @@ def gathered(config: Config, movies: Sequence[Planes], lows: Sequence[Planes | N
         scale = partner_scale(pair, Intensity(sources[k].low, sources[k].high), config.scale)
         partners[k] = Partner(len(good) + number, scale, config.scale)
         sources[k] = replace(sources[k], partner=_told(pair, scale, config.data.align))
+    names = [source.name for source in sources] + [
+        getattr(low, "name", f"low movie {k}") for k, low in enumerate(lows) if low is not None
+    ]
+    cache = PlaneCache([*good, *(pair.low for pair in pairs.values())], names)
+    _refuse_gaps(cache)
     return Material(
-        cache=PlaneCache([*good, *(pair.low for pair in pairs.values())]),
+        cache=cache,
         sources=sources,
         origins=[origin(k, movie)[0] for k, movie in enumerate(good)],
         partners=partners,
@@ -83,18 +91,28 @@ def _told(pair: Paired, scale: Intensity, align: bool) -> str:
     return f"{name}: {scale.low:.6g} to {scale.high:.6g} counts, {pair.found}, {moved}"
 
 
-def _check_planes(movies: Sequence[Planes]) -> None:
-    if not movies:
-        raise ConfigError("movies: none given; name at least one file with high-resolution frames")
+def _check_planes(movies: Sequence[Planes | None], what: str) -> None:
     for k, movie in enumerate(movies):
+        if movie is None:
+            continue
         if len(movie) == 0 or np.ndim(movie[0]) != 2:
             shape = np.shape(movie[0]) if len(movie) else "absent"
             raise ShapeError(
-                f"movie {k}: its frames are {shape}, not (Y, X); choose one channel and give (T, Y, X)"
+                f"{what} {k}: its frames are {shape}, not (Y, X); choose one channel and give (T, Y, X)"
             )
         kind = np.asarray(movie[0]).dtype
         if kind.kind not in "uif":
-            raise ShapeError(f"movie {k}: its pixels are {kind}; convert them to integers or floats")
+            raise ShapeError(f"{what} {k}: its pixels are {kind}; convert them to integers or floats")
+
+
+def _refuse_gaps(cache: PlaneCache) -> None:
+    """A pixel that is no number is better found now than after an hour."""
+    for k, movie in enumerate(cache.movies):
+        read = movie.movie if isinstance(movie, OnGrid) else movie
+        # Whole numbers stay numbers when they are moved onto a partner.
+        if np.asarray(read[0]).dtype.kind == "f":
+            for t in range(len(movie)):
+                cache.plane(k, t)
 
 
 def describe(movies: Sequence[Planes]) -> list[Source]:
