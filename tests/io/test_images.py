@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import imagecodecs
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pssr.errors import ReadError
+from pssr.io.memory import COPIES
 from pssr.io.open import open_stack
 
 GREY = np.random.default_rng(0).integers(0, 255, (20, 31), np.uint8)
@@ -47,10 +49,55 @@ def test_colours_are_channels_of_the_full_depth(tmp_path: Path, dtype):
         np.testing.assert_array_equal(stack.plane(C=c), colours[..., c])
 
 
-def test_palettes_are_refused(tmp_path: Path):
-    Image.fromarray(GREY).convert("P").save(tmp_path / "p.png")
-    with pytest.raises(ReadError, match="stored as P, not grey"):
+@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 255, 0), (128, 0, 200)])
+@pytest.mark.parametrize("entries", [16, 256])
+def test_a_palette_from_black_to_one_colour_leaves_the_intensities(tmp_path: Path, colour, entries):
+    indices = np.minimum(GREY, entries - 1)
+    ramp = np.rint(np.linspace(0, 1, entries)[:, None] * colour).astype(np.uint8)
+    _with_palette(tmp_path / "p.png", indices, ramp)
+    stack = open_stack(tmp_path / "p.png")
+    np.testing.assert_array_equal(stack.plane(), indices)
+    assert any("palette goes from black to one colour" in note for note in stack.notes)
+
+
+@pytest.mark.parametrize(
+    "palette",
+    [
+        np.random.default_rng(0).integers(0, 255, (256, 3)),
+        np.linspace(255, 0, 256)[:, None] * (1, 1, 1),
+        [(255, 0, 0), (0, 255, 0)],
+        [(0, 0, 0)],
+    ],
+)
+def test_other_palettes_are_refused(tmp_path: Path, palette):
+    table = np.rint(palette).astype(np.uint8)
+    _with_palette(tmp_path / "p.png", np.minimum(GREY, len(table) - 1), table)
+    with pytest.raises(ReadError, match=r"p\.png: has a palette of many colours; convert it to grey"):
         open_stack(tmp_path / "p.png")
+
+
+def _with_palette(path: Path, indices: np.ndarray, table: np.ndarray) -> None:
+    picture = Image.fromarray(indices).convert("P")
+    picture.putpalette(table.tobytes())
+    picture.save(path)
+
+
+def test_a_colour_jpeg_is_not_read_as_a_whole_to_learn_that_it_is_no_png(tmp_path: Path, monkeypatch):
+    Image.fromarray(np.stack([GREY, GREY // 2, GREY // 3], -1)).save(tmp_path / "a.jpg")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
+    assert open_stack(tmp_path / "a.jpg").channels == ("red", "green", "blue")
+
+
+@pytest.mark.parametrize(("dtype", "needed_bytes"), [("u1", 20 * 31 * 3), ("u2", 20 * 31 * 6)])
+def test_colours_of_16_bits_need_twice_the_memory(tmp_path: Path, monkeypatch, dtype, needed_bytes):
+    colours = np.stack([GREY, GREY // 2, GREY // 3], -1).astype(dtype)
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(colours))
+    free = SimpleNamespace(available=COPIES * needed_bytes)
+    monkeypatch.setattr("pssr.io.memory.psutil.virtual_memory", lambda: free)
+    assert open_stack(tmp_path / "a.png").sizes["C"] == 3
+    free.available -= 1
+    with pytest.raises(ReadError, match="are free"):
+        open_stack(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.95])

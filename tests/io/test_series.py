@@ -117,3 +117,50 @@ def test_a_missing_file_among_those_of_two_axes_is_an_error(tmp_path: Path):
         tifffile.imwrite(tmp_path / f"t{t}_c{c}.tif", PLANES[0], photometric="minisblack")
     with pytest.raises(ReadError, match="holds 5 files of 3 along T x 2 along C"):
         open_stack(tmp_path, series="T")
+
+
+@pytest.mark.parametrize("lacking", [(0, 1), (2, 0)])
+def test_a_grid_without_one_file_is_asked_for_like_a_full_one(tmp_path: Path, lacking):
+    for a, b in np.ndindex(3, 2):
+        if (a, b) != lacking:
+            tifffile.imwrite(tmp_path / f"a_{a}_{b}.tif", PLANES[0], photometric="minisblack")
+    with pytest.raises(ChoiceNeeded, match=r"count in 2 numbers \(3 x 2\)"):
+        open_stack(tmp_path, series="T")
+
+
+def test_channels_as_words_are_asked_for_and_taken_by_a_pattern(tmp_path: Path):
+    for t, c in np.ndindex(3, 2):
+        name = f"img_{t:09d}_{('DAPI', 'GFP')[c]}_000.tif"
+        tifffile.imwrite(tmp_path / name, PLANES[2 * t + c], photometric="minisblack")
+    with pytest.raises(ChoiceNeeded, match=r"same numbers under 2 words \(img_\*_DAPI_\*\.tif, img_\*_GFP_"):
+        open_stack(tmp_path, series="T")
+    stack = open_stack(tmp_path / "img_*_GFP_*.tif", series="T")
+    np.testing.assert_array_equal(np.stack(list(stack.movie())), PLANES[1:6:2])
+
+
+def test_files_of_each_channel_name_it(tmp_path: Path):
+    planes, names = PLANES.reshape(6, 2, 6, 7), ("GFP", "RFP")
+    for t, c in np.ndindex(6, 2):
+        about = {"axes": "YX", "Channel": {"Name": [names[c]]}}
+        tifffile.imwrite(tmp_path / f"t{t}_c{c}.ome.tif", planes[t, c], metadata=about)
+    stack = open_stack(tmp_path, series="T")
+    assert stack.channels == names
+    np.testing.assert_array_equal(np.stack(list(stack.movie("RFP"))), planes[:, 1])
+
+
+def test_a_file_that_names_its_channel_unlike_the_others_is_refused(tmp_path: Path):
+    for t, c in np.ndindex(3, 2):
+        name = "GFP" if (t, c) == (2, 1) else ("GFP", "RFP")[c]
+        about = {"axes": "YX", "Channel": {"Name": [name]}}
+        tifffile.imwrite(tmp_path / f"t{t}_c{c}.ome.tif", PLANES[0], metadata=about)
+    with pytest.raises(ReadError, match=r"t2_c1.*\(GFP\) and t0_c1.ome.tif is .*\(RFP\)"):
+        open_stack(tmp_path, series="T")
+
+
+def test_two_files_of_the_same_place_are_named(tmp_path: Path):
+    for name in ("t1_c0", "t01_c0", "t1_c1", "t2_c1"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", PLANES[0], photometric="minisblack")
+    with pytest.raises(
+        ReadError, match=r"(t1_c0.tif and t01_c0|t01_c0.tif and t1_c0).tif have the same numbers"
+    ):
+        open_stack(tmp_path, series="T")

@@ -10,7 +10,7 @@ import tifffile
 
 from pssr.errors import ReadError
 from pssr.io.open import open_stack
-from pssr.io.tiff_check import native, page_offsets
+from pssr.io.tiff_check import page_offsets
 
 
 @pytest.mark.parametrize("big", [False, True])
@@ -80,8 +80,3 @@ def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path):
         open_stack(path)
     assert len(packed) < 2000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000
-
-
-def test_types_become_native():
-    assert native(np.dtype(">u2")) == np.dtype("=u2")
-    assert native(np.dtype(bool)) == np.uint8

@@ -214,3 +214,75 @@ def test_any_changed_byte_of_the_structure_is_an_error_or_harmless(tmp_path: Pat
             (tmp_path / "b.tif").write_bytes(content[:at] + bytes([value]) + content[at + 1 :])
             with contextlib.suppress(ReadError):
                 open_stack(tmp_path / "b.tif").plane()
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_a_scene_in_a_file_of_its_own_is_read_from_there(tmp_path: Path, own):
+    full, names = counts(2, 12, 16), ("left", "right")
+    image = (
+        '<Image ID="Image:{k}" Name="{name}"><Pixels ID="Pixels:{k}" DimensionOrder="XYZCT" Type="uint16" SizeX="16" '
+        'SizeY="12" SizeZ="1" SizeC="1" SizeT="1"><Channel ID="Channel:{k}:0"/><TiffData IFD="0">'
+        '<UUID FileName="{name}.ome.tif">urn:uuid:{k}</UUID></TiffData></Pixels></Image>'
+    )
+    images = "".join(image.format(k=k, name=name) for k, name in enumerate(names))
+    for k, name in enumerate(names):
+        said = f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{k}">{images}</OME>\0'
+        tags = page(t270=(2, len(said), said.encode()))
+        handmade_tiff(tmp_path / f"{name}.ome.tif", [(full[k].tobytes(), tags)])
+    path, other = (tmp_path / f"{names[k]}.ome.tif" for k in (own, 1 - own))
+    np.testing.assert_array_equal([open_stack(path, scene=name).plane() for name in names], full)
+    other.unlink()
+    np.testing.assert_array_equal(open_stack(path, scene=names[own]).plane(), full[own])
+    with pytest.raises(ReadError, match=rf"none of the planes .* files that are not here \({other.name}\)"):
+        open_stack(path, scene=names[1 - own])
+
+
+def test_colours_in_pages_of_which_the_ome_xml_says_nothing_are_its_channels(tmp_path: Path):
+    full, said = counts(2, 12, 16, 3), ome(2, "")
+    words = said[2].replace(b'SizeC="1"', b'SizeC="3"')
+    tags = [page(t262=(3, 1, 2), t277=(3, 1, 3), t258=(3, 3, b"\x10\0" * 3)) for _ in full]
+    tags[0][270] = (2, len(words), words)
+    pages = [(pixels.tobytes(), each) for pixels, each in zip(full, tags, strict=True)]
+    stack = open_stack(handmade_tiff(tmp_path / "a.ome.tif", pages))
+    assert (stack.sizes["T"], stack.channels) == (2, ("red", "green", "blue"))
+    read = [[stack.plane(T=t, C=c) for c in range(3)] for t in range(2)]
+    np.testing.assert_array_equal(np.moveaxis(read, 1, -1), full)
+
+
+@pytest.mark.parametrize("how", [{"rowsperstrip": 16}, {"tile": (16, 16)}])
+def test_several_parts_at_one_place_are_refused_where_they_are_not_compressed(tmp_path: Path, how):
+    path, pixels = tmp_path / "a.tif", np.tile(counts(16, 16), (2, 2))
+    for compression, right in ((None, False), ("zlib", True)):
+        tifffile.imwrite(path, pixels, photometric="minisblack", compression=compression, **how)
+        with tifffile.TiffFile(path, mode="r+b") as tif:
+            places = tif.pages[0].tags["TileOffsets" if "tile" in how else "StripOffsets"]
+            places.overwrite((places.value[0],) * len(places.value))
+        if right:
+            np.testing.assert_array_equal(open_stack(path).plane(), pixels)
+            continue
+        with pytest.raises(ReadError, match="page 0 has several parts at one place"):
+            open_stack(path)
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "zstd"])
+def test_a_page_that_is_stored_as_differences_unlike_the_others_is_refused(tmp_path: Path, compression):
+    path, full = tmp_path / "a.tif", counts(3, 12, 16)
+    with tifffile.TiffWriter(path) as tif:
+        for plane in full:
+            tif.write(plane, photometric="minisblack", metadata=None, compression=compression, predictor=True)
+    np.testing.assert_array_equal([open_stack(path).plane(T=t) for t in range(3)], full)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages.get(1).tags["Predictor"].overwrite(1)
+    with pytest.raises(ReadError, match=r"only some of its pages .* as differences \(predictors \[1, 2\]\)"):
+        open_stack(path)
+
+
+def test_pages_of_several_compressions_are_each_read_as_they_are(tmp_path: Path):
+    full = counts(3, 12, 16)
+    with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
+        for plane, how in zip(
+            full, ({}, {"compression": "lzw", "predictor": True}, {"compression": "zlib"}), strict=True
+        ):
+            tif.write(plane, photometric="minisblack", metadata=None, **how)
+    stack = open_stack(tmp_path / "a.tif")
+    np.testing.assert_array_equal([stack.plane(T=t) for t in range(3)], full)

@@ -58,17 +58,33 @@ def test_pages_that_do_not_say_it_rightly_are_asked_for(tmp_path: Path):
     assert open_stack(path, axes="ZYX").sizes["Z"] == 6
 
 
-def lsm(path: Path, pixels: np.ndarray, depths: int) -> Path:
-    """Zeiss LSM: full pages and thumbnails in turn, times and depths in a private tag."""
-    about = bytearray(512)
-    struct.pack_into("<7i", about, 0, 67127628, 512, 16, 12, depths, 1, len(pixels) // depths)
+def lsm(path: Path, pixels: np.ndarray, depths: int, *, scan: int | None = None) -> Path:
+    """Zeiss LSM: full pages, of (Y, X) or (samples, Y, X), and thumbnails in turn, what they are in a private tag."""
+    about, samples = bytearray(512), pixels.shape[1] if pixels.ndim == 4 else 1
+    struct.pack_into("<7i", about, 0, 67127628, 512, 16, 12, depths, samples, len(pixels) // depths)
     struct.pack_into("<3d", about, 40, 1e-7, 1e-7, 3e-7)
-    struct.pack_into("<H", about, 88, 0 if depths > 1 else 3)  # kind of scan: XYZ, or XYT
-    pages = []
-    for number, plane in enumerate(pixels):
-        first = {"t34412": (1, 512, bytes(about))} if number == 0 else {}
-        pages += [(plane.tobytes(), page(**first)), (b"\0" * 16, page(4, 4, 8, t254=(4, 1, 1)))]
-    return handmade_tiff(path, pages)
+    kind = scan if scan is not None else 0 if depths > 1 else 3  # XYZ, or XYT
+    struct.pack_into("<H", about, 88, kind)
+    pages, at = [], 8
+    for number, planes in enumerate(pixels.reshape(len(pixels), samples, 12, 16)):
+        tags = page(**({"t34412": (1, 512, bytes(about))} if number == 0 else {}))
+        tags |= of_samples(at, planes) if samples > 1 else {}
+        behind = b"\x10\0" * samples if samples > 1 else b""  # the bits of each sample
+        pages += [(planes.tobytes() + behind, tags), (b"\0" * 16, page(4, 4, 8, t254=(4, 1, 1)))]
+        at = handmade_tiff(path, pages).stat().st_size  # of the pixels of the next page
+    return path
+
+
+def of_samples(at: int, planes: np.ndarray) -> dict[int, tuple[int, int, bytes]]:
+    """Tags of a page whose samples lie one behind the other from a byte on; Zeiss calls them colours."""
+    count, size = len(planes), planes[0].nbytes
+    starts, sizes = [at + k * size for k in range(count)], [size] * count
+    # Zeiss stores the place of the bits also where two of them would have place in the tag itself.
+    bits = struct.pack("<I", at + planes.nbytes) if count == 2 else b"\x10\0" * count
+    tags = {258: (3, count, bits), 262: (3, 1, 2), 277: (3, 1, count), 284: (3, 1, 2)}
+    return tags | {
+        number: (4, count, struct.pack(f"<{count}I", *n)) for number, n in ((273, starts), (279, sizes))
+    }
 
 
 def test_pages_of_an_lsm_are_depths_or_times_as_it_says(tmp_path: Path):
@@ -78,6 +94,28 @@ def test_pages_of_an_lsm_are_depths_or_times_as_it_says(tmp_path: Path):
     np.testing.assert_array_equal(planes(deep)[0, 0], pixels)
     np.testing.assert_array_equal(planes(long)[:, 0, 0], pixels)
     assert deep.spacing_um == pytest.approx({"X": 0.1, "Y": 0.1, "Z": 0.3})
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 4])
+@pytest.mark.parametrize(("depths", "times"), [(1, 3), (3, 1), (3, 2), (1, 1)])
+def test_channels_of_an_lsm_are_samples_of_its_pages(tmp_path: Path, samples, depths, times):
+    pixels = counts(times * depths, samples, 12, 16)
+    scan = 6 if depths > 1 and times > 1 else None  # XYZT
+    stack = open_stack(lsm(tmp_path / "a.lsm", pixels, depths, scan=scan))
+    assert tuple(stack.sizes.values()) == (times, samples, depths, 12, 16)
+    expected = pixels.reshape(times, depths, samples, 12, 16).swapaxes(1, 2)
+    np.testing.assert_array_equal(planes(stack), expected)
+    names = {1: ("channel 0",), 2: ("channel 0", "channel 1"), 3: ("red", "green", "blue")}
+    assert stack.channels == names.get(samples, ("red", "green", "blue", "channel 3"))
+
+
+def test_an_lsm_of_other_channels_than_it_says_is_refused(tmp_path: Path):
+    path = lsm(tmp_path / "a.lsm", counts(3, 2, 12, 16), 3)
+    content = path.read_bytes()
+    at = content.index(struct.pack("<2i", 67127628, 512)) + 20
+    path.write_bytes(content[:at] + struct.pack("<i", 4) + content[at + 4 :])
+    with pytest.raises(ReadError, match="its LSM metadata announce"):
+        open_stack(path)
 
 
 def test_an_lsm_of_other_pages_than_it_says_is_refused(tmp_path: Path):
@@ -137,3 +175,38 @@ def test_a_resolution_is_believed_where_it_is_no_printers(tmp_path: Path, per_un
     stack = open_stack(tmp_path / "a.tif")
     assert stack.spacing_um == ({} if um is None else pytest.approx({"X": um, "Y": um}))
     assert any("resolution per" in note for note in stack.notes) == (um is not None)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        (11, 1, struct.pack("<f", 0.1)),
+        (3, 1, 72),
+        (3, 2, struct.pack("<2H", 72, 1)),
+        (2, 3, b"72\0"),
+        (5, 2, struct.pack("<4I", 1, 10, 1, 10)),
+        (5, 1, struct.pack("<2I", 0, 1)),
+        (5, 1, struct.pack("<2I", 1, 0)),
+        (10, 1, struct.pack("<2i", -1, 10)),
+    ],
+)
+@pytest.mark.parametrize("description", ["", "ImageJ=1.54\nimages=1\nunit=micron\n"])
+def test_a_resolution_that_is_no_fraction_is_unknown_and_the_pixels_are_read(
+    tmp_path: Path, tag, description
+):
+    pixels = counts(12, 16)
+    tags = page(t282=tag, t283=tag, t296=(3, 1, 3))
+    if description:
+        tags[270] = text(description.encode())
+    stack = open_stack(handmade_tiff(tmp_path / "a.tif", [(pixels.tobytes(), tags)]))
+    np.testing.assert_array_equal(stack.plane(), pixels)
+    assert stack.spacing_um == {}
+
+
+@pytest.mark.parametrize(
+    "unit", [(2, 3, b"cm\0"), (3, 2, struct.pack("<2H", 3, 3)), (11, 1, struct.pack("<f", 3.5))]
+)
+def test_a_unit_of_resolution_that_is_none_is_unknown(tmp_path: Path, unit):
+    fraction = (5, 1, struct.pack("<2I", 100_000, 1))
+    tags = page(t282=fraction, t283=fraction, t296=unit)
+    assert open_stack(handmade_tiff(tmp_path / "a.tif", [(counts(12, 16).tobytes(), tags)])).spacing_um == {}

@@ -48,6 +48,24 @@ def test_a_whole_movie_is_read_and_a_cut_one_is_not(tmp_path: Path, ending):
             open_stack(tmp_path / f"b.{ending}")
 
 
+@pytest.mark.parametrize("behind", [b"\0\0\0\0", b"junk", b"1234567"])
+def test_a_few_bytes_behind_a_movie_do_no_harm(tmp_path: Path, behind):
+    path = encoded(tmp_path / "a.mp4", grey())
+    path.write_bytes(path.read_bytes() + behind)
+    assert open_stack(path).sizes["T"] == FRAMES
+
+
+def test_an_avi_that_gives_the_size_of_the_file_is_whole_and_cut_by_so_much_is_not(tmp_path: Path):
+    path = encoded(tmp_path / "a.avi", grey())
+    content = path.read_bytes()
+    path.write_bytes(content[:4] + struct.pack("<I", len(content)) + content[8:])
+    assert open_stack(path).sizes["T"] == FRAMES
+    for cut in (2, 8):
+        path.write_bytes(content[:-cut])
+        with pytest.raises(ReadError, match=r"a\.avi: is cut"):
+            open_stack(path)
+
+
 def test_an_avi_cut_between_two_frames_is_not_a_shorter_movie(tmp_path: Path):
     path = encoded(tmp_path / "a.avi", grey(), "-c:v", "rawvideo", "-pix_fmt", "bgr24")
     content = path.read_bytes()

@@ -8,12 +8,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from pssr.errors import ChoiceNeeded, PssrError, ReadError
+from pssr.errors import PssrError, ReadError
 from pssr.io import czi_library
 from pssr.io.czi_check import DTYPES, OTHERS, RGB_DTYPES, Block, read_structure
 from pssr.io.czi_layout import Layout, lay_out
 from pssr.io.czi_probe import probe
 from pssr.io.gaps import settle
+from pssr.io.scenes import scene_number
 from pssr.io.stack import RGB, Place, ReadPlane, Stack, channel_names, distinct, names_of_samples
 
 
@@ -179,17 +180,8 @@ def _scene(
         element.get("Index"): element.get("Name") for element in root.findall(".//Dimensions/S/Scenes/Scene")
     }
     names = distinct([found.get(str(number)) or str(number) for number in numbers])
-    if len(numbers) < 2:
-        if scene is not None and str(scene) not in (*map(str, numbers or [0]), *names):
-            raise ChoiceNeeded(f"{path}: has no scene {scene!r}; it has only one")
-        return (numbers[0] if numbers else None), None
-    listed = ", ".join(names)
-    if scene is None:
-        raise ChoiceNeeded(f"{path}: choose a scene ({listed})", tuple(names))
-    for number, name in zip(numbers, names, strict=True):
-        if str(scene) in (name, str(number)):
-            return number, name
-    raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {listed}", tuple(names))
+    k = scene_number(path, names or ["0"], scene, numbers or [0])
+    return numbers[k] if numbers else None, names[k] if len(names) > 1 else None
 
 
 def _dtype(path: Path, blocks: list[Block]) -> tuple[np.dtype, int]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.memory import check_fits
+from pssr.io.scenes import scene_number
 from pssr.io.stack import AXES, Place, ReadPlane, Stack, channel_names
 
 # It logs each reader that it tries; what comes of it is told in one sentence here.
@@ -68,7 +69,7 @@ def open_foreign(path: Path, *, scene: str | int | None = None) -> Stack | None:
     image = _image(path)
     try:
         scenes = tuple(map(str, image.scenes))
-        chosen = _chosen(path, scenes, scene)
+        chosen = scenes[scene_number(path, scenes, scene)]
         image.set_scene(chosen)
         sizes = {axis: int(getattr(image.dims, axis)) for axis in AXES}
         dtype = np.dtype(image.dtype).newbyteorder("=")
@@ -108,16 +109,6 @@ def _image(path: Path) -> Any:
             f"{path}: is not CZI, TIFF, OME-Zarr, PNG, JPEG, MP4 or AVI (it begins with {head!r}), and no reader of "
             "bioio that is installed reads it; install the one for its format, or export it as OME-TIFF"
         ) from error
-
-
-def _chosen(path: Path, scenes: tuple[str, ...], scene: str | int | None) -> str:
-    if len(scenes) == 1 and (scene is None or str(scene) in (scenes[0], "0")):
-        return scenes[0]
-    if scene is not None:
-        for k, name in enumerate(scenes):
-            if str(scene) in (name, str(k)):
-                return name
-    raise ChoiceNeeded(f"{path}: choose a scene ({', '.join(scenes)})", scenes)
 
 
 def _seconds(interval: Any) -> float | None:

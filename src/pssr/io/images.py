@@ -29,18 +29,18 @@ DTYPES = {
     "I;16B": "u2",
     "I": "i4",
     "F": "f4",
+    "P": "u1",
     "RGB": "u1",
     "RGBA": "u1",
 }
 KEPT = {2: 1, 4: 3}  # samples without the transparency
 # A picture that decodes to more than this from so few bytes is a bomb or damaged.
 LARGE_BYTES, LARGEST_RATIO = 50_000_000, 200
-PNG_BITS, PNG_KIND, PNG_DEEP = (
-    24,
-    25,
-    (2, 4, 6),
-)  # bytes of the header, and what the second says of more than one sample
+# Bytes of the header, and what the second says of more than one sample.
+PNG_BITS, PNG_KIND, PNG_DEEP = 24, 25, (2, 4, 6)
+RAMP_COUNTS = 2  # by which a palette of 8 bits may be off, for it is rounded
 ORIENTATION, UPRIGHT = 0x0112, 1  # of EXIF
+RAMP_NOTE = "its palette goes from black to one colour; the indices are taken as intensities"
 LARGEST_UM = 20.0  # larger pixels are a screen's or a printer's
 
 
@@ -144,17 +144,18 @@ def _decoded(path: Path) -> Decoded:
     """Colours that are equal everywhere are one grey plane."""
     try:
         with _opened(path) as image:
-            _check(path, image)
+            deep = _is_deep(path)
+            _check(path, image, np.dtype("u2" if deep else DTYPES.get(image.mode, "u1")))
             kind, mode = image.format or "picture", image.mode
             said = {str(name): value for name, value in image.info.items()}
-            pixels = _deep(path, kind) if mode in ("RGB", "RGBA", "LA") else None
-            pixels = np.asarray(image) if pixels is None else pixels
+            pixels = np.asarray(imagecodecs.png_decode(path.read_bytes()) if deep else image)
     except (OSError, SyntaxError, ValueError, RuntimeError, MemoryError) as error:
         if isinstance(error, ReadError):
             raise
         raise ReadError(f"{path}: cannot be read ({error}); copy it again, or export it as TIFF") from error
     if pixels.ndim == 2:
-        return Decoded(kind, np.ascontiguousarray(pixels, dtype=DTYPES[mode])[None], (), said)
+        notes = (RAMP_NOTE,) if mode == "P" else ()
+        return Decoded(kind, np.ascontiguousarray(pixels, dtype=DTYPES[mode])[None], notes, said)
     kept = KEPT.get(pixels.shape[-1], pixels.shape[-1])
     notes = ("its transparency is left out",) if kept < pixels.shape[-1] else ()
     planes = np.ascontiguousarray(np.moveaxis(pixels[..., :kept], -1, 0))
@@ -172,23 +173,30 @@ def _opened(path: Path) -> Image.Image:
     return PngImageFile(path) if png else JpegImageFile(path)
 
 
-def _deep(path: Path, kind: str) -> Num[np.ndarray, "y x c"] | None:
-    """Samples of 16 bits, of which Pillow would keep eight; None for any other picture."""
-    content = path.read_bytes()
-    if kind != "PNG" or content[PNG_BITS] != 16 or content[PNG_KIND] not in PNG_DEEP:
-        return None
-    return np.asarray(imagecodecs.png_decode(content))
+def _is_deep(path: Path) -> bool:
+    """Whether it has samples of 16 bits for colours or a transparency, of which Pillow would keep eight."""
+    with path.open("rb") as file:
+        head = file.read(PNG_KIND + 1)
+    return head.startswith(IMAGE_MAGICS[0]) and head[PNG_BITS] == 16 and head[PNG_KIND] in PNG_DEEP
 
 
-def _check(path: Path, image: Image.Image) -> None:
+def _check(path: Path, image: Image.Image, dtype: np.dtype) -> None:
     if image.mode not in DTYPES:
         raise ReadError(f"{path}: is stored as {image.mode}, not grey; convert it to grey")
+    if image.mode == "P" and not _is_ramp(image):
+        raise ReadError(f"{path}: has a palette of many colours; convert it to grey")
     if getattr(image, "n_frames", 1) != 1:
         raise ReadError(f"{path}: is animated; export its frames as TIFF")
     if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:
         raise ReadError(f"{path}: is stored rotated or mirrored; save it upright")
-    (width, height), stored = image.size, path.stat().st_size
-    needed = width * height * len(image.getbands()) * np.dtype(DTYPES[image.mode]).itemsize
-    if needed > max(LARGE_BYTES, LARGEST_RATIO * stored):
+    (width, height), samples, stored = image.size, len(image.getbands()), path.stat().st_size
+    if width * height * samples * dtype.itemsize > max(LARGE_BYTES, LARGEST_RATIO * stored):
         raise ReadError(f"{path}: announces {height} x {width} px in {stored} bytes; copy it again")
-    check_fits(path, (height, width * len(image.getbands())), np.dtype(DTYPES[image.mode]))
+    check_fits(path, (height, width * samples), dtype)
+
+
+def _is_ramp(image: Image.Image) -> bool:
+    """Whether the palette goes evenly from black to one colour: its indices then are intensities, as in a TIFF."""
+    table = np.reshape(image.getpalette() or [0] * 3, (-1, 3)).astype(np.float64)
+    even = np.linspace(0, 1, len(table))[:, None] * table[-1]
+    return bool(table[-1].any() and np.abs(table - even).max() <= RAMP_COUNTS)

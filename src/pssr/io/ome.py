@@ -5,12 +5,14 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 from xml.etree import ElementTree
 
 import numpy as np
 
-from pssr.errors import ChoiceNeeded, ReadError
+from pssr.errors import ReadError
 from pssr.io.memory import MOST_PLANES
+from pssr.io.scenes import scene_number
 from pssr.io.stack import Place, distinct
 from pssr.io.tiff_check import page_offsets
 from pssr.io.tiff_meaning import Meaning
@@ -19,7 +21,9 @@ from pssr.io.units import SECONDS, UM, known, positive
 LARGEST_XML_BYTES = 1 << 26
 
 
-def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning:
+def of_ome(
+    path: Path, xml: str, total: int, scene: str | int | None, samples: Mapping[int, int] | None = None
+) -> Meaning:
     """The meaning of an OME-TIFF, all of whose planes must lie in this file or in others beside it.
 
     Args:
@@ -27,6 +31,7 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
         xml: its OME-XML.
         total: pages in the file, reduced ones too.
         scene: name or number of the image; needed where there are several.
+        samples: of each page by its number, where they are known: for XML that does not say how many.
 
     Raises:
         ReadError: the XML is damaged or announces planes that are nowhere.
@@ -40,11 +45,12 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
     pixels = image.find("Pixels")
     if pixels is None:
         raise ReadError(f"{path}: its OME-XML describes no pixels; export it again")
-    channels = pixels.findall("Channel")
-    count = {axis: _size(path, pixels, axis) for axis in "TCZ"}
-    samples = int(channels[0].get("SamplesPerPixel") or 1) if channels else 1
-    count["C"] = max(count["C"] // max(samples, 1), 1)
-    pages, homes, absent = _ome_pages(path, pixels, count, total, own)
+    channels, here = pixels.findall("Channel"), _Here(path, total, own, _alone(root))
+    said = channels[0].get("SamplesPerPixel") if channels else None
+    count, (pages, homes, absent) = _counted(here, pixels, int(said or 1))
+    if said is None and min(pages) < 0 and not absent:
+        # Too few pages for all channels: they lie inside the pages, where these say so.
+        count, (pages, homes, absent) = _counted(here, pixels, _samples_inside(pixels, samples or {}))
     return Meaning(
         format="OME-TIFF",
         count=count,
@@ -68,6 +74,37 @@ def of_ome(path: Path, xml: str, total: int, scene: str | int | None) -> Meaning
         missing=tuple(place for place, page in zip(_places(count), pages, strict=True) if page < 0),
         advice=_advice(absent),
     )
+
+
+class _Here(NamedTuple):
+    """The file that is read, among all those of which its OME-XML speaks.
+
+    Args:
+        path: of it.
+        total: pages in it.
+        own: its identifier, or None.
+        alone: whether the XML speaks of a single file.
+    """
+
+    path: Path
+    total: int
+    own: str | None
+    alone: bool
+
+    def home_of(self, uuid: ElementTree.Element | None) -> str:
+        """Name of the file with this identifier, "" for this one.
+
+        A renamed file keeps its old name inside: the identifier decides. One that was saved again may have another, but
+        where the XML speaks of one file only, that is this one.
+        """
+        if uuid is None or uuid.text == self.own or self.alone:
+            return ""
+        return _beside(self.path, uuid.get("FileName") or "an unnamed file")
+
+
+def _alone(root: ElementTree.Element) -> bool:
+    """Whether all images together name one file or none; each alone does so too where every image has its own file."""
+    return len({block.findtext("UUID") for block in root.iter("TiffData")}) < 2
 
 
 def _parsed(path: Path, xml: str) -> ElementTree.Element:
@@ -135,14 +172,8 @@ def _image(
     if not images:
         raise ReadError(f"{path}: its OME-XML describes no image; export it again")
     names = distinct([image.get("Name") or str(k) for k, image in enumerate(images)])
-    if len(images) == 1 and (scene is None or str(scene) in (names[0], "0")):
-        return images[0], None
-    if scene is None:
-        raise ChoiceNeeded(f"{path}: choose a scene ({', '.join(names)})", tuple(names))
-    for k, name in enumerate(names):
-        if str(scene) in (name, str(k)):
-            return images[k], name
-    raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {', '.join(names)}", tuple(names))
+    k = scene_number(path, names, scene)
+    return images[k], names[k] if len(names) > 1 else None
 
 
 def _size(path: Path, pixels: ElementTree.Element, axis: str) -> int:
@@ -152,10 +183,26 @@ def _size(path: Path, pixels: ElementTree.Element, axis: str) -> int:
     return int(text)
 
 
-def _ome_pages(
-    path: Path, pixels: ElementTree.Element, count: Mapping[str, int], total: int, own: str | None
-) -> tuple[tuple[int, ...], tuple[str, ...], list[str]]:
+def _samples_inside(pixels: ElementTree.Element, samples: Mapping[int, int]) -> int:
+    """Channels in the first page of the image; 1 where they are no whole share of all."""
+    block = pixels.find("TiffData")
+    inside = samples.get(int(block.get("IFD") or 0) if block is not None else 0, 1)
+    return inside if int(pixels.get("SizeC") or 1) % inside == 0 else 1
+
+
+_Placed: TypeAlias = tuple[tuple[int, ...], tuple[str, ...], list[str]]
+
+
+def _counted(here: _Here, pixels: ElementTree.Element, samples: int) -> tuple[dict[str, int], _Placed]:
+    """How many pages lie along T, C and Z where each holds so many samples, and which they are."""
+    count = {axis: _size(here.path, pixels, axis) for axis in "TCZ"}
+    count["C"] = max(count["C"] // max(samples, 1), 1)
+    return count, _ome_pages(here, pixels, count)
+
+
+def _ome_pages(here: _Here, pixels: ElementTree.Element, count: Mapping[str, int]) -> _Placed:
     """Page and file of each plane in (T, C, Z) order, -1 and "" for one that is nowhere; and which files are not here."""
+    path, total = here.path, here.total
     order = (pixels.get("DimensionOrder") or "XYZCT")[2:]
     if sorted(order) != ["C", "T", "Z"]:
         raise ReadError(f"{path}: its OME-XML orders the planes {order!r}; export it again")
@@ -165,7 +212,7 @@ def _ome_pages(
     strides = dict(
         zip(order, itertools.accumulate((1, *(count[a] for a in order[:2])), int.__mul__), strict=True)
     )
-    found = _placed(path, pixels, strides, planes, total, own)
+    found = _placed(here, pixels, strides, planes)
     absent = [n for n in dict.fromkeys(n for n, _ in found.values() if n) if not (path.parent / n).is_file()]
     there = {
         k: place for k, place in found.items() if place[0] not in absent and (place[0] or place[1] < total)
@@ -180,37 +227,29 @@ def _ome_pages(
 
 
 def _placed(
-    path: Path,
-    pixels: ElementTree.Element,
-    strides: Mapping[str, int],
-    planes: int,
-    total: int,
-    own: str | None,
+    here: _Here, pixels: ElementTree.Element, strides: Mapping[str, int], planes: int
 ) -> dict[int, tuple[str, int]]:
     """File name ("" for this one) and page of each plane that is announced."""
     found: dict[int, tuple[str, int]] = {}
-    blocks = pixels.findall("TiffData")
-    uuids = {block.findtext("UUID") for block in blocks}
-    for block in blocks or [ElementTree.Element("TiffData")]:
-        uuid = block.find("UUID")
-        # A renamed file keeps its old name inside: the identifier decides, and a single one is always this file.
-        foreign = uuid is not None and uuid.text != own and len(uuids) > 1
-        name = (
-            _beside(path, uuid.get("FileName") or "an unnamed file") if uuid is not None and foreign else ""
-        )
+    for block in pixels.findall("TiffData") or [ElementTree.Element("TiffData")]:
+        name = here.home_of(block.find("UUID"))
         page = int(block.get("IFD") or 0)
-        run = int(block.get("PlaneCount") or (1 if block.get("IFD") else _rest(path, name, planes, total)))
+        run = int(block.get("PlaneCount") or (1 if block.get("IFD") else _rest(here, name, planes)))
         first = sum(int(block.get(f"First{axis}") or 0) * strides[axis] for axis in "TCZ")
         if page < 0 or run < 0 or first < 0 or first + run > planes:
-            raise ReadError(f"{path}: its OME-XML places page {page} outside the stack; export it again")
-        found |= {first + k: (name, page + k) for k in range(run)}
+            raise ReadError(f"{here.path}: its OME-XML places page {page} outside the stack; export it again")
+        for k in range(run):
+            # Also where both say the same: else many blocks of many planes each would take long.
+            if first + k in found:
+                raise ReadError(f"{here.path}: its OME-XML announces a plane twice; export it again")
+            found[first + k] = name, page + k
     return found
 
 
-def _rest(path: Path, name: str, planes: int, total: int) -> int:
-    """How many planes a block without numbers places: all pages of its file."""
-    other = path.parent / name
-    held = total if not name else len(page_offsets(other)) if other.is_file() else planes
+def _rest(here: _Here, name: str, planes: int) -> int:
+    """How many planes a block without numbers places: all pages of its file; at least one of a file that is absent."""
+    other = here.path.parent / name
+    held = here.total if not name else len(page_offsets(other)) if other.is_file() else 1
     return min(held, planes)
 
 

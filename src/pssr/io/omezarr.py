@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from pssr.errors import ChoiceNeeded, PssrError, ReadError
+from pssr.errors import PssrError, ReadError
 from pssr.io.memory import MOST_PLANES, check_fits
+from pssr.io.scenes import scene_number
 from pssr.io.stack import AXES, Place, ReadPlane, Stack, channel_names, distinct
 from pssr.io.units import SECONDS, UM, known, positive
 from pssr.io.zarr_check import ArrayMetadata, Store, attributes, check_array, inside
@@ -82,9 +83,11 @@ def opened_array(path: Path, root: str, name: str) -> Iterator[Any]:
     import zarr
     from zarr.storage import LocalStore, ZipStore
 
+    from pssr.io.zarr_bound import bounded
+
     try:
         store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path, mode="r")
-        array = zarr.open_array(store, path=f"{root}/{name}".strip("/"), mode="r")
+        array = bounded(zarr.open_array(store, path=f"{root}/{name}".strip("/"), mode="r"))
     except DAMAGE as error:
         raise ReadError(f"{path}: {name} cannot be opened ({error}); copy it again") from error
     try:
@@ -199,15 +202,9 @@ def _multiscales(group: str, about: dict[str, Any]) -> list[tuple[str, str, dict
 def _image(
     path: Path, images: list[tuple[str, str, dict[str, Any]]], scene: str | int | None
 ) -> tuple[str | None, str, dict[str, Any]]:
-    names = tuple(distinct([name for name, _, _ in images]))
-    if len(images) == 1 and (scene is None or str(scene) in (names[0], "0")):
-        return None, *images[0][1:]
-    if scene is None:
-        raise ChoiceNeeded(f"{path}: choose a scene ({', '.join(names)})", names)
-    for k, (name, image) in enumerate(zip(names, images, strict=True)):
-        if str(scene) in (name, str(k)):
-            return name, *image[1:]
-    raise ChoiceNeeded(f"{path}: has no scene {scene!r}; choose one of {', '.join(names)}", names)
+    names = distinct([name for name, _, _ in images])
+    k = scene_number(path, names, scene)
+    return names[k] if len(names) > 1 else None, *images[k][1:]
 
 
 def _finest(store: Store, group: str, about: dict[str, Any]) -> tuple[str, list[str], list[float], list[str]]:

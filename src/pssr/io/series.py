@@ -1,7 +1,6 @@
 """A folder of files, each one frame: a movie, or a stack in depth."""
 
 import itertools
-import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,23 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pssr.errors import ChoiceNeeded, ReadError
+from pssr.errors import ReadError
 from pssr.io.images import names_in
+from pssr.io.series_names import places_in
 from pssr.io.stack import Place, Reader, ReadPlane, Stack, channel_names
 
 SUFFIXES = (".czi", ".tif", ".tiff", ".zarr", ".ozx", ".png", ".jpg", ".jpeg", ".mp4", ".avi")
-
-LETTERS = {
-    "t": "T",
-    "time": "T",
-    "frame": "T",
-    "c": "C",
-    "ch": "C",
-    "channel": "C",
-    "w": "C",
-    "z": "Z",
-    "slice": "Z",
-}
 
 
 @dataclass(frozen=True)
@@ -96,6 +84,7 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
     """One stack whose planes are the given ones.
 
     Where names count along several axes, as in `T002_C0.png`, these are the planes' places; else files follow each other.
+    Files of another C may name their channels otherwise: these are the channels of the stack.
 
     Args:
         folder: where they lie; it names the stack.
@@ -104,7 +93,7 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
 
     Raises:
         ReadError: a file has several time points or depths, or differs from the first.
-        ChoiceNeeded: names count in several numbers without saying along which axes.
+        ChoiceNeeded: names count in several numbers without saying along which axes, or repeat under several words.
     """
     first, paths = frames[0], [one.path for one in frames]
     _check_alike(frames, axis)
@@ -114,11 +103,15 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
     inside = first.sizes["C"]
     count = {a: 1 + max(place[k] for place in places) for k, a in enumerate("TCZ")}
     at = {place: k for k, place in enumerate(places)}
+    firsts = [frames[at[0, c, 0]] for c in range(count["C"])]
+    for one, (_, c, _) in zip(frames, places, strict=True):
+        _check_like(one, firsts[c], one.channels, firsts[c].channels)
     files = [
         (at[t, c, z], k)
         for t, c, k, z in itertools.product(*map(range, (count["T"], count["C"], inside, count["Z"])))
     ]
     channels = count["C"] * inside
+    colours = tuple(itertools.chain.from_iterable(one.colours for one in firsts))
     known_spacing = (
         first.spacing_um if count["Z"] > 1 else {a: n for a, n in first.spacing_um.items() if a != "Z"}
     )
@@ -127,7 +120,7 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
         format=f"series of {first.format}",
         sizes={**first.sizes, "T": count["T"], "C": channels, "Z": count["Z"]},
         dtype=first.dtype,
-        channels=first.channels if channels == inside else channel_names(names, channels),
+        channels=first.channels if channels == inside else channel_names(names or _named(firsts), channels),
         spacing_um=known_spacing,
         interval_s=first.interval_s if count["T"] > 1 else None,
         reader=SeriesReader(
@@ -137,7 +130,7 @@ def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
             tuple(f.reader for f in frames),
         ),
         notes=(f"{len(frames)} files in a row, from {paths[0].name} to {paths[-1].name}", *first.notes),
-        colours=first.colours if channels == inside else (),
+        colours=colours if len(colours) == channels else (),
         compression=first.compression,
         companions=tuple(paths),
     )
@@ -148,58 +141,20 @@ def _check_alike(frames: Sequence[Stack], axis: str) -> None:
     for one in frames:
         if one.sizes["T"] * one.sizes["Z"] > 1:
             raise ReadError(f"{one.path}: has several frames itself; leave series={axis} out")
-        if (one.sizes, one.dtype, one.channels) != (first.sizes, first.dtype, first.channels):
-            raise ReadError(
-                f"{one.path}: is {_looks(one)} and {first.path.name} is {_looks(first)}; "
-                "keep frames of one kind in the folder"
-            )
+        _check_like(one, first, (one.sizes, one.dtype), (first.sizes, first.dtype))
 
 
-def places_in(paths: Sequence[Path], axis: str, *, fewest: int = 2) -> list[Place]:
-    """The place of each file by the numbers in its name.
-
-    Args:
-        paths: of the files, in natural order.
-        axis: "T" or "Z", along which files follow each other whose names do not say more.
-        fewest: numbers that vary, from which on names are believed rather than the axis.
-
-    Raises:
-        ChoiceNeeded: several numbers vary as in a table, and no letters before them say of what.
-        ReadError: they name axes, and some of the files are not there.
-    """
-    words = [re.split(r"(\d+)", path.name) for path in paths]
-    in_a_row = [(k, 0, 0) if axis == "T" else (0, 0, k) for k in range(len(paths))]
-    if len({tuple(word[::2]) for word in words}) > 1:
-        return in_a_row
-    columns = [k for k in range(1, len(words[0]), 2) if len({int(word[k]) for word in words}) > 1]
-    levels = [sorted({int(word[k]) for word in words}) for k in columns]
-    letters = [_axis(words[0][k - 1]) for k in columns]
-    named = None not in letters and len(set(letters)) == len(letters)
-    whole = math.prod(map(len, levels))
-    if len(columns) < fewest or not (named or whole == len(paths)):
-        return in_a_row
-    if not named:
-        shown = " x ".join(str(len(level)) for level in levels)
-        raise ChoiceNeeded(
-            f"{paths[0].parent}: the names of its files count in {len(columns)} numbers ({shown}), as {paths[0].name} does; "
-            "take those of one channel with a pattern such as 'folder/*_c0.tif', or name them such as t000_c0.tif"
-        )
-    if whole != len(paths):
-        shown = " x ".join(f"{len(level)} along {axis}" for axis, level in zip(letters, levels, strict=True))
+def _check_like(one: Stack, other: Stack, this: object, that: object) -> None:
+    if this != that:
         raise ReadError(
-            f"{paths[0].parent}: holds {len(paths)} files of {shown}; put the missing ones there too"
+            f"{one.path}: is {_looks(one)} and {other.path.name} is {_looks(other)}; "
+            "keep frames of one kind in the folder"
         )
-    placed = []
-    for word in words:
-        at = {a: level.index(int(word[k])) for a, k, level in zip(letters, columns, levels, strict=True)}
-        placed.append((at.get("T", 0), at.get("C", 0), at.get("Z", 0)))
-    return placed
 
 
-def _axis(before: str) -> str | None:
-    """The axis that the letters before a number name, such as `_C`, `-t` or `_ch`."""
-    word = re.split(r"[^a-z]", before.lower())[-1]
-    return LETTERS.get(word)
+def _named(frames: Sequence[Stack]) -> list[str | None]:
+    """Names of the channels of all files; None where a file has none and they were only counted."""
+    return [None if name == f"channel {k}" else name for one in frames for k, name in enumerate(one.channels)]
 
 
 def _looks(stack: Stack) -> str:

@@ -15,7 +15,8 @@ from pssr.errors import ReadError
 from pssr.io.gaps import settle
 from pssr.io.ome import of_ome
 from pssr.io.stack import RGB, Stack, channel_names, names_of_samples
-from pssr.io.tiff_check import Kind, compression_of, kind_of, native, page_offsets
+from pssr.io.tiff_check import compression_of, page_offsets
+from pssr.io.tiff_kind import Kind, kind_of, native
 from pssr.io.tiff_meaning import Meaning, as_named, of_imagej, of_pages, shaped
 from pssr.io.tiff_pages import full_pages, used_pages
 from pssr.io.tiff_planes import PageReader, RunReader, pieces_of, stamp_of, translated
@@ -55,7 +56,7 @@ def _opened(
 ) -> Stack:
     scene, axes, missing = choices
     pages = full_pages(path, tif, offsets)
-    full = [page for _, page in pages.values()]
+    full = {number: page for number, (_, page) in pages.items()}
     meaning, run = _meaning(path, tif, full, len(offsets), scene, axes)
     if not meaning.by_number:
         pages = dict(enumerate(pages.values()))
@@ -65,9 +66,9 @@ def _opened(
     kind = kind_of(every)
     count = meaning.count["C"], meaning.count["Z"]
     if run:
-        order = stored.newbyteorder(tif.byteorder)
+        page, order = every[0], stored.newbyteorder(tif.byteorder)
         reader: PageReader | RunReader = RunReader(
-            every[0].dataoffsets[0], shape, order, meaning.pages, count
+            page.dataoffsets[0], page.shape, page.axes, order, meaning.pages, count, kind
         )
     else:
         inside = tuple(used[k].offset if k in used else 0 for k in range(len(meaning.pages)))
@@ -132,14 +133,16 @@ def _contradictions(meaning: Meaning, stored: np.dtype) -> tuple[str, ...]:
 def _meaning(
     path: Path,
     tif: tifffile.TiffFile,
-    pages: list[tifffile.TiffPage],
+    full: Mapping[int, tifffile.TiffPage],
     total: int,
     scene: str | int | None,
     axes: str | None,
 ) -> tuple[Meaning, bool]:
     """What the planes are, and whether they are a run of bytes behind a single page."""
+    pages = list(full.values())
     if tif.ome_metadata:
-        meaning = of_ome(path, tif.ome_metadata, total, scene)
+        samples = {number: int(page.samplesperpixel) for number, page in full.items()}
+        meaning = of_ome(path, tif.ome_metadata, total, scene, samples)
         return (meaning if axes is None else as_named(path, meaning, axes)), False
     if scene is not None:
         raise ReadError(f"{path}: has no scenes; leave scene={scene!r} out")
@@ -195,7 +198,7 @@ def _without_samples(page: tifffile.TiffPage) -> str:
 
 def _in_run(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> int:
     """How many planes fit between the first pixel and the end of the file."""
-    if page.compression != 1 or not page.is_contiguous or page.dtype is None:
+    if page.compression != 1 or page.fillorder != 1 or not page.is_contiguous or page.dtype is None:
         return 1
     return int((tif.filehandle.size - page.dataoffsets[0]) // (math.prod(page.shape) * page.dtype.itemsize))
 
@@ -203,8 +206,9 @@ def _in_run(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> int:
 def _common(path: Path, pages: list[tifffile.TiffPage], meaning: Meaning) -> tuple[tuple[int, int], np.dtype]:
     """The one shape and stored dtype of all pages, which also store their samples alike."""
     kinds = {((page.imagelength, page.imagewidth), page.dtype) for page in pages if page.dtype is not None}
-    if len({(page.photometric, page.samplesperpixel) for page in pages}) > 1:
+    if len({(page.photometric, page.samplesperpixel, tuple(page.extrasamples)) for page in pages}) > 1:
         raise ReadError(f"{path}: some of its pages are grey and some are not; save one of them alone")
+    _refuse_other_predictors(path, pages)
     if len(kinds) > 1:
         listed = " and ".join(
             f"{shape[0]} x {shape[1]} {dtype}" for shape, dtype in sorted(kinds, key=str)[:2]
@@ -218,3 +222,13 @@ def _common(path: Path, pages: list[tifffile.TiffPage], meaning: Meaning) -> tup
             f"{path}: announces planes of {meaning.plane_shape} and holds {shape}; export it again"
         )
     return shape, dtype
+
+
+def _refuse_other_predictors(path: Path, pages: list[tifffile.TiffPage]) -> None:
+    """Pages of one compression of which only some are differences: no program writes that, and one changed byte does."""
+    ways = {(int(page.compression), int(page.predictor)) for page in pages}
+    if len(ways) > len({compression for compression, _ in ways}):
+        raise ReadError(
+            f"{path}: only some of its pages of one compression are stored as differences (predictors "
+            f"{sorted({predictor for _, predictor in ways})}); copy it again, or save it anew as one stack"
+        )

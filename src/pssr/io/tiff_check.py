@@ -5,7 +5,6 @@ Layout of the directory chain: Adobe's TIFF 6.0 specification, and the BigTIFF e
 
 import os
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,14 +13,12 @@ from tifffile import FileHandle, TiffPage
 
 from pssr.errors import ReadError
 from pssr.io.picture_size import NAMES, picture_size
-from pssr.io.stack import RGB as COLOURS
+from pssr.io.tiff_kind import GREY, PALETTE, RGB, WHITE_IS_ZERO, photometric_of, shown_samples
 
-WHITE_IS_ZERO, GREY, RGB, PALETTE = range(4)
-YCBCR, JPEG, TRANSPARENT = 6, 7, (1, 2)
 REFUSED = {4: "a mask", 5: "CMYK", 6: "YCbCr", 8: "Lab"}
 MOST_SAMPLES = 64
-PHOTOMETRIC, COMPRESSION = 262, 259  # tags
-# Of these, damage shows: they are checked, or decode to the number of bytes that is asked for and no more.
+# Deflate and LZMA carry checksums: damage to pixels shows. In the others, as without compression, it can change pixels
+# and not show.
 READ = {
     1: "none",
     8: "deflate",
@@ -97,7 +94,7 @@ def check_page(path: Path, number: int, page: TiffPage, file: FileHandle) -> Non
 
 
 def _not_grey(page: TiffPage) -> str | None:
-    photometric = _photometric(page)
+    photometric = photometric_of(page)
     if compression_of(page) is None:
         return f"is compressed as {getattr(page.compression, 'name', page.compression)}; save it with deflate or none"
     if photometric not in (WHITE_IS_ZERO, GREY, RGB, PALETTE):
@@ -111,17 +108,11 @@ def _not_grey(page: TiffPage) -> str | None:
         return "has a palette of many colours; convert it to grey and save as TIFF"
     if photometric == WHITE_IS_ZERO and page.dtype.kind not in "ub":
         return f"is white where it is zero, with pixels of type {page.dtype}; invert it and save as TIFF"
+    if photometric == WHITE_IS_ZERO and len(shown_samples(page)) > 1:
+        return f"is white where it is zero, with {page.samplesperpixel} samples; split its channels and save as TIFF"
     if "Orientation" in page.tags and page.tags["Orientation"].value != 1:
         return "is stored rotated or mirrored; save it upright"
     return None
-
-
-def _photometric(page: TiffPage) -> int:
-    """What the page says of its values; one that does not say is grey, and what JPEG decodes to is red, green, blue."""
-    if PHOTOMETRIC not in page.tags or page.photometric is None:
-        return GREY
-    photometric = int(page.photometric)
-    return RGB if photometric == YCBCR and int(page.compression) == JPEG else photometric
 
 
 def compression_of(page: TiffPage) -> str | None:
@@ -137,90 +128,6 @@ def _is_ramp(page: TiffPage) -> bool:
         return False
     even = table[:, -1:] * np.linspace(0, 1, table.shape[1])
     return bool(np.abs(table - even).max() <= 2 * 65535 / table.shape[1])
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How the pixels of a page become grey planes.
-
-    Args:
-        photometric: what the page says of its values.
-        samples: stored for each pixel.
-        channels: planes that a page gives: 1, or 3 for colours, or one for each sample.
-    """
-
-    photometric: int
-    samples: int
-    channels: int
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Of the channels of one page; empty where it has only one."""
-        if self.channels == 1:
-            return ()
-        if self.photometric == RGB:
-            return tuple(COLOURS)
-        return tuple(f"channel {k}" for k in range(self.channels))
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a person should know."""
-        if self.photometric == RGB and self.channels == 1:
-            return ("its colours are equal in every page looked at, and taken as grey",)
-        if self.samples == 2 and self.channels == 1:
-            return ("its transparency is left out",)
-        if self.channels > 1:
-            return (f"each page holds {self.channels} samples, taken as channels",)
-        said = {
-            WHITE_IS_ZERO: "its pixels are stored inverted, and turned back",
-            PALETTE: "its palette goes from black to one colour; the indices are taken as intensities",
-        }
-        return (said[self.photometric],) if self.photometric in said else ()
-
-    def plane(self, page: TiffPage, channel: int) -> np.ndarray:
-        """One grey plane (Y, X) of a page.
-
-        Raises:
-            ValueError: the page has colours, and those before it had not.
-        """
-        if self.samples > 1:
-            return self._sample(_by_sample(page), page.index, channel)
-        pixels = page.asarray()
-        if self.photometric == WHITE_IS_ZERO:
-            white = 1 if pixels.dtype.kind == "b" else 2 ** int(page.bitspersample) - 1
-            pixels = (white - pixels.astype(native(pixels.dtype))).astype(native(pixels.dtype))
-        return pixels
-
-    def _sample(self, each: np.ndarray, page: int, channel: int) -> np.ndarray:
-        if self.photometric == RGB and self.channels == 1 and not _equal(each):
-            raise ValueError(f"page {page} has colours where others are grey: convert the stack to grey")
-        plane: np.ndarray = each[channel]
-        return plane
-
-
-def kind_of(pages: list[TiffPage]) -> Kind:
-    """The kind of all pages, from the first; colours that are equal in the first, middle and last page are grey.
-
-    Args:
-        pages: checked, and all of one kind.
-    """
-    first, samples = pages[0], int(pages[0].samplesperpixel)
-    photometric = _photometric(first)
-    if photometric != RGB:
-        transparent = samples == 2 and set(first.extrasamples) <= set(TRANSPARENT)
-        return Kind(photometric, samples, 1 if transparent else samples)
-    looked_at = {0, len(pages) // 2, len(pages) - 1}
-    grey = all(_equal(_by_sample(pages[k])) for k in looked_at)
-    return Kind(photometric, samples, 1 if grey else 3)
-
-
-def _by_sample(page: TiffPage) -> np.ndarray:
-    """(samples, Y, X)."""
-    return page.asarray() if page.axes == "SYX" else np.moveaxis(page.asarray(), -1, 0)
-
-
-def _equal(samples: np.ndarray) -> bool:
-    return all(np.array_equal(samples[0], samples[k]) for k in range(1, min(len(samples), 3)))
 
 
 def _not_stored(page: TiffPage, end: int) -> str | None:
@@ -262,8 +169,3 @@ def _not_decodable(page: TiffPage, file: FileHandle) -> str | None:
         if size[1] != wide or not rows <= size[0] <= (rows if page.is_tiled else page.rowsperstrip):
             return f"has a {NAMES[number]} of {size[0]} x {size[1]} px in it (part {k}); copy the file again"
     return None
-
-
-def native(dtype: np.dtype) -> np.dtype:
-    """The type that pixels are given in: native byte order, single bits as uint8."""
-    return np.dtype("u1") if dtype.kind == "b" else dtype.newbyteorder("=")

@@ -47,7 +47,15 @@ def full_pages(path: Path, tif: tifffile.TiffFile, offsets: Sequence[int]) -> di
 
 
 def _refuse_overlap(path: Path, pages: dict[int, Page], entry_bytes: int) -> None:
-    """Parts that lie on each other, or on a directory, are damaged; several pages may share the same part."""
+    """Parts that lie on each other, or on a directory, are damaged; several pages may share the same part.
+
+    So may compressed parts of one page: of equal ones, only the first is sometimes written.
+    """
+    for number, (_, page) in pages.items():
+        if page.compression == 1 and len(set(page.dataoffsets)) < len(page.dataoffsets):
+            raise ReadError(
+                f"{path}: page {number} has several parts at one place; it is damaged, copy it again"
+            )
     parts = {
         (at, at + count)
         for _, page in pages.values()
@@ -73,7 +81,7 @@ def used_pages(path: Path, pages: dict[int, Page], meaning: Meaning) -> dict[int
     """
     there = {k: page for k, page in enumerate(meaning.pages) if page >= 0}
     if not there:
-        raise ReadError(f"{path}: holds none of the planes that it announces; copy it again")
+        raise ReadError(f"{path}: holds none of the planes that it announces; {meaning.advice}")
     homes = meaning.homes or ("",) * len(meaning.pages)
     by_file = {"": pages} | {
         name: _pages_of(path.with_name(name), meaning.identities.get(name))

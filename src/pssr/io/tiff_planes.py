@@ -14,7 +14,8 @@ import tifffile
 
 from pssr.errors import PssrError, ReadError
 from pssr.io.stack import Place, ReadPlane
-from pssr.io.tiff_check import GREY, Kind, check_page, native
+from pssr.io.tiff_check import check_page
+from pssr.io.tiff_kind import GREY, Kind, native, sample_first
 
 Pieces: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -101,36 +102,45 @@ class RunReader:
 
     Args:
         offset: of the first byte.
-        shape: (Y, X).
+        shape: of the page: (Y, X), with its samples before or behind.
+        axes: of the page: YX, YXS or SYX.
         stored: dtype in the file.
-        order: position of each plane, in (T, C, Z) order.
-        count: of C and Z.
+        order: position of each page, in (T, C, Z) order.
+        count: of C and Z among pages.
+        kind: how pixels become grey.
     """
 
     offset: int
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
+    axes: str
     stored: np.dtype
     order: tuple[int, ...]
     count: tuple[int, int]
+    kind: Kind
 
     @contextmanager
     def opened(self, path: Path) -> Iterator[ReadPlane]:
         """Reads planes in native byte order.
 
         Raises:
-            ReadError: the file cannot be opened, or ends before a plane.
+            ReadError: the file cannot be opened, ends before a plane, or has colours where the first plane has none.
         """
         pixels = math.prod(self.shape)
         with translated(path), path.open("rb") as file:
 
             def read(place: Place) -> np.ndarray:
                 t, c, z = place
-                number = self.order[(t * self.count[0] + c) * self.count[1] + z]
+                inside = self.kind.channels
+                number = self.order[(t * self.count[0] + c // inside) * self.count[1] + z]
                 file.seek(self.offset + number * pixels * self.stored.itemsize)
                 data = np.fromfile(file, self.stored, pixels)
                 if data.size != pixels:
                     raise ReadError(f"{path}: ends inside plane {number}; copy it again")
-                return data.reshape(self.shape).astype(native(self.stored), copy=False)
+                each = sample_first(
+                    data.reshape(self.shape).astype(native(self.stored), copy=False), self.axes
+                )
+                plane = self.kind.grey(each, number, c % inside, 8 * self.stored.itemsize)
+                return np.ascontiguousarray(plane)
 
             yield read
 

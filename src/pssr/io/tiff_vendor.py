@@ -19,6 +19,7 @@ SERIES = {"lsm": "LSM", "fluoview": "FluoView TIFF", "sis": "SIS TIFF", "scanima
 PAGE_TAG = 51123  # of Micro-Manager: JSON about each page
 INDICES = {"T": "FrameIndex", "C": "ChannelIndex", "Z": "SliceIndex"}
 INCH, CM = 2, 3  # of the resolution unit
+FRACTIONS = (5, 10)  # types of tags
 # Larger pixels are a printer's: 1200 dots per inch are 21 um.
 LARGEST_UM = 20.0
 
@@ -47,8 +48,12 @@ def of_vendor(
     if kind is None:
         return None
     series = tif.series[0]
+    # Several channels of an LSM are samples of its pages, not pages.
+    inside = ("C", int(pages[0].samplesperpixel))
     varying = [
-        (axis, n) for axis, n in zip(series.axes, series.shape, strict=True) if axis not in "YXS" and n > 1
+        (axis, n)
+        for axis, n in zip(series.axes, series.shape, strict=True)
+        if axis not in "YXS" and n > 1 and (axis, n) != inside
     ]
     if math.prod(n for _, n in varying) != len(pages):
         raise ReadError(
@@ -109,7 +114,8 @@ def spacing_of(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[dict[st
         if sizes:
             return sizes, (f"its pixel size is that of its {word} tag",)
     unit = page.tags.get("ResolutionUnit")
-    per = {INCH: "inch", CM: "cm"}.get(int(unit.value) if unit else INCH, "")
+    # Compared one by one: a damaged tag holds anything.
+    per = "inch" if unit is None or unit.value == INCH else "cm" if unit.value == CM else ""
     resolution = resolution_of(page)
     if resolution is None or not per:
         return {}, ()
@@ -122,12 +128,14 @@ def spacing_of(tif: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[dict[st
 
 
 def resolution_of(page: tifffile.TiffPage) -> tuple[float, float] | None:
-    """Pixels per unit along X and Y; None where the page does not say."""
-    x, y = (page.tags.get(name) for name in ("XResolution", "YResolution"))
-    if x is None or y is None:
-        return None
-    (x_count, x_units), (y_count, y_units) = x.value, y.value
-    return (x_count / x_units, y_count / y_units) if x_units and y_units else None
+    """Pixels per unit along X and Y; None where the page does not say it in fractions of positive numbers."""
+    found = []
+    for name in ("XResolution", "YResolution"):
+        tag = page.tags.get(name)
+        if tag is None or tag.dtype not in FRACTIONS or tag.count != 1 or min(tag.value) <= 0:
+            return None
+        found.append(tag.value[0] / tag.value[1])
+    return found[0], found[1]
 
 
 def _asked(path: Path, format: str, total: int, axes: str | None) -> Meaning:

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from pssr.errors import ReadError
 
 TO_THE_END = 0  # size of a last box that says no more
+RIFF_HEAD, CHUNK_HEAD = 12, 8
 
 
 def check_container(path: Path) -> tuple[str, ...]:
@@ -40,15 +41,32 @@ def check_container(path: Path) -> tuple[str, ...]:
 
 
 def _riff_is_whole(file: BinaryIO, end: int) -> bool:
-    at = 0
-    while at + 8 <= end:
-        file.seek(at)
-        kind, size = struct.unpack("<4sI", file.read(8))
+    at = last = 0
+    while at + CHUNK_HEAD <= end:
+        kind, size = _chunk(file, at)
         if kind != b"RIFF":
             break
-        at += 8 + size + size % 2
+        last, at = at, at + CHUNK_HEAD + size + size % 2
     # A recorder that was switched off leaves a size of 0 and no index.
-    return 0 < at <= end + 1 and (at > 8)
+    if not CHUNK_HEAD < at <= end + CHUNK_HEAD + 1:
+        return False
+    # Some programs write the size of the whole file, its first eight bytes too: then the last part ends with the file.
+    return at <= end + 1 or _ends(file, last + RIFF_HEAD, end)
+
+
+def _ends(file: BinaryIO, at: int, end: int) -> bool:
+    """Whether chunks follow each other from here to the end of the file."""
+    while at + CHUNK_HEAD <= end:
+        _, size = _chunk(file, at)
+        at += CHUNK_HEAD + size + size % 2
+    return end <= at <= end + 1
+
+
+def _chunk(file: BinaryIO, at: int) -> tuple[bytes, int]:
+    """Kind and size of the part of an AVI that begins there."""
+    file.seek(at)
+    kind, size = struct.unpack("<4sI", file.read(CHUNK_HEAD))
+    return kind, size
 
 
 def _boxes(file: BinaryIO, end: int) -> list[bytes] | None:
@@ -66,4 +84,5 @@ def _boxes(file: BinaryIO, end: int) -> list[bytes] | None:
         if size < 8:
             return None
         at += size
-    return kinds if at == end else None
+    # Fewer bytes than the head of a box may be left: a program's mark, or zeros that fill a block.
+    return kinds if at <= end else None

@@ -18,7 +18,8 @@ UNITS = {"t": "second", "z": "micrometer", "y": "micrometer", "x": "micrometer"}
 KINDS = {"t": "time", "c": "channel"}
 CODECS: dict[str, list[dict[str, Any]]] = {
     "none": [],
-    "zstd": [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}],
+    # With a checksum: else most changes of a byte would become other pixels, and no error.
+    "zstd": [{"name": "zstd", "configuration": {"level": 3, "checksum": True}}],
     "deflate": [{"name": "gzip", "configuration": {"level": 6}}],
 }
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from pssr.errors import ReadError
 
 # Codecs that only turn bytes into bytes. A pickle among the filters would run code of whoever made the file.
@@ -28,6 +30,9 @@ HARMLESS = {
 }
 HARMLESS |= {"bytes", "endian", "transpose", "crc32c", "sharding_indexed", "imagecodecs_zstd", "fletcher32"}
 LARGEST_METADATA_BYTES = 1 << 26
+ABOUT_ARRAYS = ("zarr.json", ".zarray", ".zattrs")
+# Noise becomes a little longer when it is compressed, and some filters store wider numbers.
+MOST_TIMES, MOST_MORE_BYTES = 2, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -61,25 +66,43 @@ class Store:
 
     def _bytes(self, name: str) -> bytes | None:
         try:
-            if self.path.is_dir():
-                file = self.path / name
-                if not file.is_file():
-                    return None
-                size = file.stat().st_size
-                content = file.read_bytes() if size <= LARGEST_METADATA_BYTES else b""
-            else:
-                with zipfile.ZipFile(self.path) as archive:
-                    try:
-                        entry = archive.getinfo(str(PurePosixPath(self.root) / name))
-                    except KeyError:
-                        return None
-                    size = entry.file_size
-                    content = archive.read(entry) if size <= LARGEST_METADATA_BYTES else b""
+            if not self.path.is_dir():
+                return self._unzipped(name)
+            file = self.path / name
+            if not file.is_file():
+                return None
+            self._check_size(name, file.stat().st_size)
+            return file.read_bytes()
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            if isinstance(error, ReadError):
+                raise
             raise ReadError(f"{self.path}: cannot be opened ({error}); copy it again") from error
+
+    def _unzipped(self, name: str) -> bytes | None:
+        wanted = PurePosixPath(self.root) / name
+        with zipfile.ZipFile(self.path) as archive:
+            # The library reads those beside it too.
+            beside = {str(wanted.with_name(one)) for one in ABOUT_ARRAYS}
+            for entry in archive.infolist():
+                if entry.filename in beside:
+                    self._check_size(entry.filename, entry.file_size)
+            try:
+                return archive.read(str(wanted))
+            except KeyError:
+                return None
+
+    def _check_size(self, name: str, size: int) -> None:
         if size > LARGEST_METADATA_BYTES:
             raise ReadError(f"{self.path}: {name} has {size} bytes of metadata; copy it again")
-        return content
+
+
+def most_bytes(pixels: int) -> int:
+    """To how many bytes a chunk may be unpacked, and how many it may have in a file.
+
+    Args:
+        pixels: bytes of its pixels.
+    """
+    return MOST_TIMES * pixels + MOST_MORE_BYTES
 
 
 def is_zarr(path: Path) -> bool:
@@ -125,6 +148,7 @@ class ArrayMetadata:
         chunks: shape of a chunk, or of a shard: what lies in one file.
         decoded: shape of a chunk, in a shard or not: what is decoded at once.
         compression: names of its codecs.
+        pixel_bytes: of a pixel.
         index: where a shard tells of its chunks: "start", "end", or "" where that is encoded in a way of its own.
     """
 
@@ -132,6 +156,7 @@ class ArrayMetadata:
     chunks: tuple[int, ...]
     decoded: tuple[int, ...]
     compression: str
+    pixel_bytes: int
     index: str = ""
 
 
@@ -156,7 +181,9 @@ def check_array(store: Store, name: str) -> ArrayMetadata:
         shape = tuple(_whole(n) for n in said["shape"])
         inner, index = _shard(said)
         in_file, decoded = (tuple(_whole(n) for n in sizes) for sizes in (chunks, inner or chunks))
-        found = ArrayMetadata(shape, in_file, decoded, ", ".join(_shown(codecs)) or "none", index)
+        found = ArrayMetadata(
+            shape, in_file, decoded, ", ".join(_shown(codecs)) or "none", _pixel_bytes(said), index
+        )
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise ReadError(
             f"{store.path}: the metadata of {name!r} are damaged ({error}); copy it again"
@@ -183,6 +210,15 @@ def _shard(said: Mapping[str, Any]) -> tuple[list[Any], str]:
             plain = [one.get("name") for one in about.get("index_codecs") or []] == ["bytes", "crc32c"]
             return list(about["chunk_shape"]), about.get("index_location", "end") if plain else ""
     return [], ""
+
+
+def _pixel_bytes(said: Mapping[str, Any]) -> int:
+    """Of a type that is not known here, and refused later, those of the largest one."""
+    try:
+        size: int = np.dtype(said.get("data_type") or said["dtype"]).itemsize
+    except (TypeError, ValueError, KeyError):
+        size = np.dtype("f8").itemsize
+    return size
 
 
 def _names(codecs: list[Any]) -> list[str]:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from pssr.errors import ReadError
-from pssr.io.zarr_check import ArrayMetadata, Store
+from pssr.io.zarr_check import ArrayMetadata, Store, most_bytes
 
 METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
 MOST_COUNTED, MOST_SHARDS_READ = 1_000_000, 10_000
 ABSENT = 2**64 - 1  # where a shard's index says that it has no such chunk
 CHECKSUM_BYTES = 4  # behind the index
+MOST_ROUND_BYTES = 128  # around each chunk in a shard: its place in the index, and the heads of codecs
 
 
 def notes_on_chunks(store: Store, array: str, metadata: ArrayMetadata) -> tuple[str, ...]:
@@ -26,14 +27,15 @@ def notes_on_chunks(store: Store, array: str, metadata: ArrayMetadata) -> tuple[
         metadata: of it.
 
     Raises:
-        ReadError: something among the chunks is no file, or leads out of the store.
+        ReadError: something among the chunks is no file, leads out of the store, or is packed and far too large.
     """
     expected = math.prod(
         math.ceil(n / chunk) for n, chunk in zip(metadata.shape, metadata.chunks, strict=True)
     )
     inside = math.prod(c // d for c, d in zip(metadata.chunks, metadata.decoded, strict=True))
     if not store.path.is_dir():
-        return _told(expected - _in_zip(store, array), expected, sure=inside == 1)
+        largest = most_bytes(math.prod(metadata.chunks) * metadata.pixel_bytes) + inside * MOST_ROUND_BYTES
+        return _told(expected - _in_zip(store, array, largest), expected, sure=inside == 1)
     files = []
     for number, file in enumerate(_files(store, array)):
         if number >= MOST_COUNTED:
@@ -56,11 +58,21 @@ def _told(absent: int, expected: int, *, sure: bool) -> tuple[str, ...]:
     return ()
 
 
-def _in_zip(store: Store, array: str) -> int:
+def _in_zip(store: Store, array: str, largest: int) -> int:
+    """How many chunks there are; one that is packed by the zip file itself could become any number of bytes."""
+    prefix, found = f"{store.root}/{array}/".lstrip("/"), 0
     with zipfile.ZipFile(store.path) as archive:
-        prefix = f"{store.root}/{array}/".lstrip("/")
-        names = (n for n in archive.namelist() if n.startswith(prefix) and not n.endswith("/"))
-        return sum(n.rpartition("/")[2] not in METADATA for n in names)
+        for entry in archive.infolist():
+            name = entry.filename
+            if not name.startswith(prefix) or name.endswith("/") or name.rpartition("/")[2] in METADATA:
+                continue
+            if entry.file_size > largest:
+                raise ReadError(
+                    f"{store.path}: {name} has {entry.file_size} bytes and its chunk needs at most {largest}; "
+                    "copy it again"
+                )
+            found += 1
+    return found
 
 
 def _files(store: Store, array: str) -> Iterator[str]:
