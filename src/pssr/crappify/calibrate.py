@@ -16,6 +16,7 @@ from pssr.errors import ReadError
 from pssr.parts import Part
 
 SPREAD = 1.2  # settings are drawn within this factor of what was measured, so that a network tolerates drift
+MOST_SD = 1.645  # within which 90 % of all lie
 USUAL_BLUR_PX = (0.0, 0.6)
 SATURATED_SHARE = 1e-4
 SMOOTH = 0.5  # correlation of the noise of neighbours beyond which it is no detector's
@@ -53,7 +54,7 @@ class Calibration:
         signal: noise-free counts of what a network sees as 0 and 1.
         converter: its levels, and how many pixels are at the highest one.
         pair: None where no high-resolution frames were given.
-        steps: of the crappifier, settings drawn within a fifth of what was measured, or over what the stacks span.
+        steps: of the crappifier, settings drawn within a fifth of what was measured, photons over what such stacks span.
         notes: what a person should know.
     """
 
@@ -209,7 +210,7 @@ def _steps(
         *([Part("line_jitter", {"sd_px": _around([jitter]), "factor": None})] if jitter else []),
         Part("bin", {"axes": "x"}),
         *([Part("offset", {"level": black})] if black else []),
-        Part("poisson", {"peak": {"log_uniform": _around(photons)}}),
+        Part("poisson", {"peak": {"log_uniform": _spanned(photons)}}),
         *([Part("offset", {"level": -black})] if black else []),
         Part("gaussian", {"sigma": _around(reads)}),
     ]
@@ -222,6 +223,22 @@ def _around(values: Sequence[float]) -> list[float]:
     """From somewhat less to somewhat more than the first value, or what most of the others span, if that is more."""
     low, high = np.quantile(values, (0.1, 0.9)) if len(values) > 1 else (values[0], values[0])
     return [float(f"{min(values[0] / SPREAD, low):.4g}"), float(f"{max(values[0] * SPREAD, high):.4g}")]
+
+
+def _spanned(values: Sequence[float]) -> list[float]:
+    """The same for stacks that are still to come, of which most lie within 1.645 standard deviations of their logarithm.
+
+    A few stacks hardly span what others will: the lightest and the darkest of five leave out a third of all.
+    """
+    low, high = values[0] / SPREAD, values[0] * SPREAD
+    if len(values) > 2:
+        logs = np.log(values[1:])
+        middle, reach = logs.mean(), MOST_SD * logs.std(ddof=1)
+        low, high = (
+            min(low, *values[1:], np.exp(middle - reach)),
+            max(high, *values[1:], np.exp(middle + reach)),
+        )
+    return [float(f"{low:.4g}"), float(f"{high:.4g}")]
 
 
 def _converter(lows: Sequence[np.ndarray]) -> Converter:
