@@ -28,6 +28,7 @@ DAMAGE = (
     LookupError,
     RuntimeError,
     AttributeError,
+    SystemError,  # of numcodecs, for a cut chunk of Blosc
     zipfile.BadZipFile,
     zlib.error,
 )

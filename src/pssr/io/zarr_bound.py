@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import imagecodecs
+import numpy as np
 import zarr
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import ShardingCodec
@@ -63,7 +64,7 @@ def bounded(array: "zarr.Array[Any]") -> "zarr.Array[Any]":
     return zarr.Array(zarr.AsyncArray(found, array.store_path))
 
 
-def unpacked(name: str, how: Mapping[str, Any], data: Any, limit: int) -> bytes | None:
+def unpacked(name: str, how: Mapping[str, Any], data: Any, limit: int) -> bytes | memoryview | None:
     """What is packed in some bytes; None where they announce little enough, or the codec packs nothing.
 
     Args:
@@ -81,7 +82,8 @@ def unpacked(name: str, how: Mapping[str, Any], data: Any, limit: int) -> bytes 
         return None
     if name in ZSTD:
         try:
-            return bytes(imagecodecs.zstd_decode(data, out=limit))
+            # Into an array: of bytes, what is too long would be cut off by a copy.
+            return memoryview(imagecodecs.zstd_decode(data, out=np.empty(limit, np.uint8).data))
         except imagecodecs.ZstdError as error:
             raise ValueError(
                 f"a chunk does not unpack into the {limit} bytes that it can need: {error}"
