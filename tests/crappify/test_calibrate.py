@@ -95,7 +95,10 @@ def test_stacks_of_different_light_widen_the_range_of_photons(high, low):
     dim = np.rint(
         GAIN * rng.poisson(np.clip(light, 0, None) * PEAK / 4) + rng.normal(OFFSET, READ, light.shape)
     )
-    steps = calibrate([low, dim]).steps
+    both = calibrate([low, dim])
+    assert "the stacks differ" in " ".join(both.notes)
+    assert "the stacks differ" not in " ".join(calibrate([low, low]).notes)
+    steps = both.steps
     dimmest, brightest = next(s.settings["peak"]["log_uniform"] for s in steps if s.name == "poisson")
     alone = [calibrate([stack]) for stack in (low, dim)]
     bright_photons, dim_photons = ((a.signal[1] - a.signal[0]) / a.transfer.gain.value for a in alone)

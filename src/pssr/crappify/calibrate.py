@@ -16,6 +16,7 @@ from pssr.errors import ReadError
 from pssr.parts import Part
 
 SPREAD = 1.2  # settings are drawn within this factor of what was measured, so that a network tolerates drift
+DIFFERENT = 2.0  # times the photons, from which on a person should know
 MOST_SD = 1.645  # within which 90 % of all lie
 USUAL_BLUR_PX = (0.0, 0.6)
 SATURATED_SHARE = 1e-4
@@ -126,7 +127,10 @@ def calibrate(
         converter=converter,
         pair=pair,
         steps=_steps(transfer, each, pair, _clipped(converter, (low, high))),
-        notes=_notes(transfer, converter.saturated, pair, dark is not None),
+        notes=(
+            *_notes(transfer, converter.saturated, pair, dark is not None),
+            *_differences([light.photons for light in each[1:]]),
+        ),
     )
 
 
@@ -252,6 +256,16 @@ def _converter(lows: Sequence[np.ndarray]) -> Converter:
     # A level that light reaches by chance is met about as often as the one below it.
     saturated = share if share > SATURATED_SHARE and at_top > 3 * below else 0.0
     return Converter(step, top, max(top // step, 1).bit_length(), saturated)
+
+
+def _differences(photons: Sequence[float]) -> tuple[str, ...]:
+    """What is to be said of stacks that were not taken alike."""
+    if len(photons) < 2 or max(photons) < DIFFERENT * min(photons):
+        return ()
+    return (
+        f"the stacks differ, {min(photons):.3g} to {max(photons):.3g} photons at full scale: other light or gain, or scaled one "
+        "by one; the crappifier spans them all, and one for each kind of stack would be closer to it",
+    )
 
 
 def _notes(transfer: PhotonTransfer, saturated: float, pair: Pair | None, dark: bool) -> tuple[str, ...]:
