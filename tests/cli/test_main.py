@@ -240,4 +240,4 @@ def test_info_looks_at_a_plane_that_is_there(tmp_path: Path):
             out.write(np.full((8, 8, 1), 10 + z, np.uint16), plane={"T": 0, "C": 0, "Z": z})
     about = json.loads(pssr("info", "--json", tmp_path / "a.czi").stdout)
     assert about["missing"] == [{"T": 0, "C": 0, "Z": 2}]
-    assert about["counts"] in ([[11, 11]], [[13, 13]])
+    assert about["counts"] == [[11, 11]]

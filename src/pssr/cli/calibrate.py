@@ -53,5 +53,5 @@ def calibrate(
         channel=channel,
         **choices,
     )
-    print(as_options("\n".join(found.lines())))
+    print("\n".join(map(as_options, found.lines())))
     print(f"{out}\n{out.with_suffix('.png')}")

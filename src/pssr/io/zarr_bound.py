@@ -157,7 +157,7 @@ class BoundedCodec(BytesBytesCodec):
 
 
 class OlderCodec:
-    """The same for the older format, in the words of numcodecs.
+    """The same for the older format, in the words of numcodecs: what lacks one of them is no codec to zarr.
 
     Args:
         inner: what unpacks.
