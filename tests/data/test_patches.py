@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from pssr.data.cache import PlaneCache
 from pssr.data.intensity import Intensity
-from pssr.data.patches import Partner, Patches, PlaneCache
+from pssr.data.patches import Partner, Patches
 from pssr.data.split import Piece
 from pssr.errors import ConfigError
 
@@ -74,24 +75,6 @@ def test_large_movies_are_drawn_from_more_often():
 def test_a_patch_larger_than_the_movie_is_refused():
     with pytest.raises(ConfigError, match=r"data.patch_px: 96 is larger than a movie of 64 x 64 px"):
         patches([coordinates()], [Piece(0, 0, 6, 0, 64)], size_px=96)
-
-
-def test_the_cache_keeps_no_more_than_its_limit():
-    reads = []
-
-    class Counted:
-        def __len__(self) -> int:
-            return 10
-
-        def __getitem__(self, t: int) -> np.ndarray:
-            reads.append(t)
-            return np.full((8, 8), t, np.uint8)
-
-    cache = PlaneCache([Counted()], limit=3 * 64)
-    for t in (0, 1, 2, 0, 1, 2, 3, 3, 0):
-        assert cache.plane(0, t)[0, 0] == t
-    assert reads == [0, 1, 2, 3, 0]
-    assert cache.size <= 3 * 64
 
 
 def test_a_partner_is_cut_flipped_and_turned_like_its_good_movie():

@@ -1,6 +1,5 @@
 """Random patches of good bundles: the same crop, flip and turn for all frames, chosen for content."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Num
 
 from pssr.data.bundles import Ends
-from pssr.data.intensity import Intensity, Planes, numbers
+from pssr.data.cache import PlaneCache
+from pssr.data.intensity import Intensity
 from pssr.data.split import Piece
 from pssr.errors import ConfigError
 
@@ -17,40 +17,6 @@ from pssr.errors import ConfigError
 def rng_for(seed: int, step: int, item: int) -> np.random.Generator:
     """The generator of one item of one step: the same for any number of workers, and after a resume."""
     return np.random.default_rng((seed, step, item))
-
-
-@dataclass
-class PlaneCache:
-    """The planes read last, up to a number of bytes; a cache, so the one thing here that changes.
-
-    Args:
-        movies: where the planes come from.
-        names: of the movies, for messages; () numbers them.
-        limit: bytes kept.
-    """
-
-    movies: Sequence[Planes]
-    names: Sequence[str] = ()
-    limit: int = 2 * 1024**3
-    kept: OrderedDict[tuple[int, int], np.ndarray] = field(default_factory=OrderedDict)
-    size: int = 0
-
-    def plane(self, movie: int, t: int) -> Num[np.ndarray, "y x"]:
-        """Frame t of a movie, from memory where it was read before.
-
-        Raises:
-            ReadError: some of its pixels are not numbers; one of them would spoil all weights.
-        """
-        key = (movie, t)
-        if key in self.kept:
-            self.kept.move_to_end(key)
-            return self.kept[key]
-        plane = numbers(self.movies[movie], t, self.names[movie] if self.names else f"movie {movie}")
-        self.kept[key] = plane
-        self.size += plane.nbytes
-        while self.size > self.limit and len(self.kept) > 1:
-            self.size -= self.kept.popitem(last=False)[1].nbytes
-        return plane
 
 
 @dataclass(frozen=True)
@@ -100,7 +66,7 @@ class Patches:
 
     def __post_init__(self) -> None:
         for piece in self.pieces:
-            rows, columns = piece.bottom - piece.top, self.cache.plane(piece.movie, piece.start).shape[1]
+            rows, columns = piece.bottom - piece.top, self.cache.shape(piece.movie)[1]
             if min(rows, columns) < self.size_px:
                 raise ConfigError(
                     f"data.patch_px: {self.size_px} is larger than a movie of {rows} x {columns} px; use a smaller patch"
@@ -116,20 +82,20 @@ class Patches:
         which = rng.choice(len(self.pieces), p=self._weights)
         piece, bundles = self.pieces[which], self._bundles[which]
         bundle = bundles[rng.integers(len(bundles))]
-        planes = [self.cache.plane(piece.movie, t) for t in bundle]
-        top, left = self._corner(planes[len(planes) // 2], piece, rng)
+        top, left = self._corner(piece, bundle[len(bundle) // 2], rng)
         turn = int(rng.integers(8))
         partner = self.partners.get(piece.movie)
         if partner is not None:
             top, left = (corner // partner.factor * partner.factor for corner in (top, left))
-        good = self.scales[piece.movie].to_unit(_turned(_cut(planes, top, left, self.size_px), turn))
+        good = self.scales[piece.movie].to_unit(
+            _turned(self._cut(piece.movie, bundle, top, left, self.size_px), turn)
+        )
         if not self.partners:
             return (good,)
         side = self.size_px // next(iter(self.partners.values())).factor
         if partner is None:
             return good, np.full((self.frames, side, side), np.nan, np.float32)
-        planes = [self.cache.plane(partner.movie, t) for t in bundle]
-        low = _cut(planes, top // partner.factor, left // partner.factor, side)
+        low = self._cut(partner.movie, bundle, top // partner.factor, left // partner.factor, side)
         return good, partner.scale.to_unit(_turned(low, turn))
 
     @cached_property
@@ -140,30 +106,39 @@ class Patches:
     def _weights(self) -> Float[np.ndarray, " pieces"]:
         """Every pixel of every piece has the same chance."""
         pixels = np.array([
-            (p.bottom - p.top) * self.cache.plane(p.movie, p.start).shape[1] * len(bundles)
+            (p.bottom - p.top) * self.cache.shape(p.movie)[1] * len(bundles)
             for p, bundles in zip(self.pieces, self._bundles, strict=True)
         ], dtype=float)  # fmt: skip
         return np.asarray(pixels / pixels.sum())
 
-    def _corner(
-        self, plane: Num[np.ndarray, "y x"], piece: Piece, rng: np.random.Generator
-    ) -> tuple[int, int]:
-        """The corner of the crop with most structure among a few drawn, by standard deviation."""
+    def _corner(self, piece: Piece, t: int, rng: np.random.Generator) -> tuple[int, int]:
+        """The corner of the crop of frame t with most structure among a few drawn, by standard deviation."""
         tops = rng.integers(piece.top, piece.bottom - self.size_px + 1, self.tries)
-        lefts = rng.integers(0, plane.shape[1] - self.size_px + 1, self.tries)
+        lefts = rng.integers(0, self.cache.shape(piece.movie)[1] - self.size_px + 1, self.tries)
         # Every fourth patch is taken as it comes: the network must also learn what nothing looks like.
         if rng.random() < 0.25:
             return int(tops[0]), int(lefts[0])
+        # Laid out alike wherever the plane comes from, so that sums are rounded alike; in 16 bits they would overflow.
         spread = [
-            plane[y : y + self.size_px : 2, x : x + self.size_px : 2].std()
-            for y, x in zip(tops, lefts, strict=True)
+            np.ascontiguousarray(self.cache.crop(piece.movie, t, y, x, self.size_px)[::2, ::2]).std(
+                dtype=np.float64
+            )
+            for y, x in zip(tops.tolist(), lefts.tolist(), strict=True)
         ]
         best = int(np.argmax(spread))
         return int(tops[best]), int(lefts[best])
 
-
-def _cut(planes: Sequence[np.ndarray], top: int, left: int, side: int) -> Num[np.ndarray, "f p p"]:
-    return np.stack([plane[top : top + side, left : left + side] for plane in planes])
+    def _cut(
+        self, movie: int, bundle: Sequence[int], top: int, left: int, side: int
+    ) -> Num[np.ndarray, "f p p"]:
+        """The same square of all frames of a bundle."""
+        # The middle one first: its corner was chosen just now, and the cache may keep no other plane.
+        middle = bundle[len(bundle) // 2]
+        squares = {
+            t: self.cache.crop(movie, t, top, left, side)
+            for t in sorted(set(bundle), key=lambda t: t != middle)
+        }
+        return np.stack([squares[t] for t in bundle])
 
 
 def _turned(crop: Num[np.ndarray, "f p p"], which: int) -> Num[np.ndarray, "f p p"]:

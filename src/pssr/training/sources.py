@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pssr.config import Config
+from pssr.data.cache import PlaneCache
 from pssr.data.intensity import Intensity, Planes, measure
 from pssr.data.pairs import OnGrid, Paired, paired, partner_scale
-from pssr.data.patches import Partner, PlaneCache
+from pssr.data.patches import Partner
 from pssr.errors import ConfigError, ShapeError
 from pssr.model_file import Source
 
@@ -75,7 +76,7 @@ def gathered(config: Config, movies: Sequence[Planes], lows: Sequence[Planes | N
     names = [source.name for source in sources] + [
         getattr(low, "name", f"low movie {k}") for k, low in enumerate(lows) if low is not None
     ]
-    cache = PlaneCache([*good, *(pair.low for pair in pairs.values())], names)
+    cache = _cache(config, [*good, *(pair.low for pair in pairs.values())], names)
     _refuse_gaps(cache)
     return Material(
         cache=cache,
@@ -83,6 +84,13 @@ def gathered(config: Config, movies: Sequence[Planes], lows: Sequence[Planes | N
         origins=[origin(k, movie)[0] for k, movie in enumerate(good)],
         partners=partners,
     )
+
+
+def _cache(config: Config, movies: Sequence[Planes], names: Sequence[str]) -> PlaneCache:
+    """Planes in memory, each worker's share of it, or on disk."""
+    workers = config.data.workers
+    limit = int(config.data.cache_gb * 1e9 / (workers + 1))
+    return PlaneCache(movies, names, limit=limit, policy=config.data.cache)
 
 
 def _told(pair: Paired, scale: Intensity, align: bool) -> str:
