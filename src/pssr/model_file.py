@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from
@@ -20,7 +23,14 @@ from pssr.errors import ConfigError, ModelError
 from pssr.io.atomic import write_whole
 
 FORMAT = 1
+COPIES = 3  # of a model in memory while it is read: the file, its weights, those of the network
 LARGEST_HEADER = 16 * 1024**2  # bytes; a real one has a few thousand
+# Of weights and running means, and of the steps that a batch norm counts.
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64)
+DAMAGE = (
+    SafetensorError, ConfigError, KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError,
+    RecursionError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,21 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Ancestor:
+    """A model that another one's training started from.
+
+    Args:
+        sha256: of its weights and settings.
+        steps: that it was trained.
+        sources: names of the movies it was trained on.
+    """
+
+    sha256: str
+    steps: int
+    sources: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Model:
     """All that is needed to use a trained network.
 
@@ -60,6 +85,7 @@ class Model:
         steps: training steps done.
         scores: of the last validation, by name.
         sha256: of weights and settings; empty before it is saved.
+        ancestors: models that its training started from, the oldest first.
     """
 
     config: Config
@@ -69,6 +95,7 @@ class Model:
     steps: int
     scores: Mapping[str, float]
     sha256: str = ""
+    ancestors: Sequence[Ancestor] = ()
 
 
 def save(model: Model, path: Path) -> None:
@@ -90,6 +117,7 @@ def save(model: Model, path: Path) -> None:
         "sources": [asdict(source) for source in model.sources],
         "steps": model.steps,
         "scores": dict(model.scores),
+        "ancestors": [asdict(ancestor) for ancestor in model.ancestors],
     }
     about["sha256"] = _digest(weights, about)
     write_whole(path, tensors_to(weights, {"pssr": json.dumps(about)}))
@@ -106,28 +134,52 @@ def load(path: Path) -> Model:
     """
     path = path / "model.safetensors" if path.is_dir() else path
     try:
-        content = path.read_bytes()
+        if path.exists() and not path.is_file():
+            # A pipe would be waited for, and a device has no end.
+            raise ModelError(f"{path}: is no regular file; give a run folder or a model file")
+        with path.open("rb") as file:
+            # The rest may be larger than memory: it is read if it belongs to a model.
+            start = file.read(8 + LARGEST_HEADER)
+            about = _about(start, path.name)
+            size, free = os.fstat(file.fileno()).st_size, psutil.virtual_memory().available
+            if COPIES * size > free:
+                raise ModelError(
+                    f"{path}: has {size / 1e9:.1f} GB and {free / 1e9:.1f} GB of memory are free; it is damaged, or needs "
+                    "a larger machine"
+                )
+            content = start + file.read()
     except OSError as error:
         raise ModelError(
             f"{path}: cannot be read ({error.strerror}); give a run folder or a model file"
         ) from error
-    about = _about(content, path.name)
+    return _model(content, about, path)
+
+
+def _model(content: bytes, about: Mapping[str, Any], path: Path) -> Model:
     try:
-        weights = tensors_from(content)
+        weights = _plain(tensors_from(content))
         if about["sha256"] != _digest(weights, {k: v for k, v in about.items() if k != "sha256"}):
             raise ModelError(
                 f"{path.name}: the content does not match its checksum; the file is damaged, copy it again"
             )
+        if not isinstance(about["config"]["crappifier"], list):
+            raise ValueError("its crappifier is no list of steps")  # but a file that would be opened
+        low, high = map(float, about["reference"])
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(f"its reference is {low} to {high}")
         return Model(
             config=parse(about["config"], path.name),
             weights=weights,
-            reference=(float(about["reference"][0]), float(about["reference"][1])),
+            reference=(low, high),
             sources=tuple(Source(**{**s, "shape": tuple(s["shape"])}) for s in about["sources"]),
             steps=int(about["steps"]),
-            scores=about["scores"],
+            scores=dict(about["scores"]),
             sha256=about["sha256"],
+            ancestors=tuple(
+                Ancestor(**{**a, "sources": tuple(a["sources"])}) for a in about.get("ancestors", ())
+            ),
         )
-    except (SafetensorError, ConfigError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except DAMAGE as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"{path.name}: is damaged ({error}); copy or train it again") from error
@@ -139,7 +191,8 @@ def _about(content: bytes, name: str) -> dict[str, Any]:
         (length,) = struct.unpack("<Q", content[:8])
         if length > min(LARGEST_HEADER, len(content)):
             raise ValueError("no header")
-        about = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["pssr"])
+        header = json.loads(content[8 : 8 + length], object_pairs_hook=_once)
+        about = json.loads(header["__metadata__"]["pssr"], object_pairs_hook=_once)
         found = about["format"]
     except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(
@@ -148,6 +201,20 @@ def _about(content: bytes, name: str) -> dict[str, Any]:
     if found != FORMAT:
         raise ModelError(f"{name}: is of format {found}, this version reads {FORMAT}; update pssr-toolkit")
     return about  # type: ignore[no-any-return]
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; two readers of one that says something twice would read different things."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return dict(pairs)
+
+
+def _plain(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    for name, w in weights.items():
+        if w.dtype not in DTYPES:
+            raise ValueError(f"'{name}' is {str(w.dtype).removeprefix('torch.')}")
+    return weights
 
 
 def _digest(weights: Mapping[str, Tensor], about: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pssr.errors import ConfigError
 from pssr.parts import Part, did_you_mean, part_from
 
 FOLDER = "crappifiers"
+LARGEST = 2**18  # characters of settings; those that come with pssr have a few thousand
 
 
 def recipes() -> list[str]:
@@ -37,14 +38,61 @@ def recipe(name: str) -> tuple[Part, ...]:
             f"crappifier: {name!r} is neither a file.yaml nor a name; {did_you_mean(name, known)}"
         )
     try:
-        return _parsed(path.read_text("utf-8"), name)
+        return _parsed(text_of(path), name)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{name}: cannot be read ({error}); check the name") from error
 
 
+def text_of(path: Path) -> str:
+    """A file of settings, as far as settings may reach: a device has no end.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no text.
+    """
+    with path.open("rb") as file:
+        return file.read(4 * LARGEST).decode("utf-8")
+
+
+def plain(text: str) -> Any:
+    """What YAML says, if it makes no objects and its aliases do not unfold to more than settings can be.
+
+    Raises:
+        yaml.YAMLError: it is no YAML, or not plain.
+    """
+    loader: yaml.SafeLoader | None = None
+    try:
+        if len(text) > LARGEST:
+            raise yaml.YAMLError(f"is longer than {LARGEST} characters")
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _unfolded(node, {}) > LARGEST:
+            raise yaml.YAMLError(f"its aliases unfold to more than {LARGEST} characters")
+        return loader.construct_document(node)
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        # Of dates such as 2001-99-99, numbers of thousands of digits, brackets within brackets.
+        raise yaml.YAMLError(str(error).splitlines()[0]) from error
+    finally:
+        if loader:
+            loader.dispose()
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Characters of a node with whatever its aliases stand for; what holds itself has no end."""
+    if id(node) not in known:
+        known[id(node)] = LARGEST + 1
+        inner = [] if isinstance(node, yaml.ScalarNode) else node.value
+        pieces = [part for piece in inner for part in (piece if isinstance(piece, tuple) else (piece,))]
+        own = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        known[id(node)] = 1 + own + sum(_unfolded(piece, known) for piece in pieces)
+    return known[id(node)]
+
+
 def _parsed(text: str, name: str) -> tuple[Part, ...]:
     try:
-        steps = yaml.safe_load(text)
+        steps = plain(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: is not YAML ({str(error).splitlines()[0]}); see `pssr config`") from error
     if not isinstance(steps, list) or not steps:
