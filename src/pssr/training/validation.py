@@ -1,6 +1,6 @@
 """Held-back frames, made bad once, restored again and again while the network learns."""
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,16 @@ from torch.nn import functional
 
 from pssr.crappify.chain import Crappifier
 from pssr.data.patches import Patches
-from pssr.metrics import psnr
+from pssr.metrics import psnr, ssim
 from pssr.networks import Generator
 from pssr.pictures import Panel, row_of
 from pssr.training.steps import beside_real, repeated_alike
 
 EXAMPLES = 8
 LARGEST_PX = 256
+WINDOW_PX = 11  # side of the window that SSIM looks through
+WHITE, GAMMA = 1.1, 0.7  # of the sample picture; the usual gamma of pictures
+ROUND = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)  # scales of the difference
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,14 @@ class Held:
 
     Args:
         low: crappified bundles (N, F, h, w), or real ones where there are any.
+        second: crappified once more, other noise alone.
         good: their middle frames (N, 1, H, W).
         bicubic: the middle low frames enlarged.
         pixel_size_um: of the good frames; None where unknown.
     """
 
     low: Float[Tensor, "n f low_h low_w"]
+    second: Float[Tensor, "n f low_h low_w"]
     good: Float[Tensor, "n 1 h w"]
     bicubic: Float[Tensor, "n 1 h w"]
     pixel_size_um: float | None
@@ -42,8 +47,28 @@ class Held:
         return _score(self.bicubic, self.good)
 
 
+@dataclass(frozen=True)
+class Validation:
+    """How well the held-back frames are restored.
+
+    Args:
+        psnr: dB at full scale 1.
+        ssim: structural similarity, 1 where all is equal; not a number where the frames are smaller than its window.
+        difference: mean of |M(X1) - M(X2)| over all pixels, full scale 1: X1 and X2 are two draws of the crappifier, or a
+            real frame and a draw where there are real ones.
+        picture: the PNG: low, bicubic, restored, high, and the difference on a scale of its own.
+    """
+
+    psnr: float
+    ssim: float
+    difference: float
+    picture: bytes
+
+
 def hold(patches: Patches, crappifier: Crappifier, rng: torch.Generator, pixel_size_um: float | None) -> Held:
-    """Cut and crappify the validation examples.
+    """Cut the validation examples and crappify them twice, as a training step does.
+
+    Real low-resolution partners take the place of the first draw; then the two differ in more than their noise.
 
     Args:
         patches: of the held-back pieces.
@@ -54,9 +79,10 @@ def hold(patches: Patches, crappifier: Crappifier, rng: torch.Generator, pixel_s
     good, *real = (
         torch.from_numpy(np.stack(p)) for p in zip(*(patches[k] for k in range(EXAMPLES)), strict=True)
     )
-    low = beside_real(repeated_alike(crappifier(good, rng), good), real[0] if real else None)
+    first, second = (repeated_alike(low, good) for low in crappifier.two_draws(good, rng))
+    low = beside_real(first, real[0] if real else None)
     middle = slice(good.shape[1] // 2, good.shape[1] // 2 + 1)
-    return Held(low, good[:, middle], bicubic(low[:, middle], crappifier.scale), pixel_size_um)
+    return Held(low, second, good[:, middle], bicubic(low[:, middle], crappifier.scale), pixel_size_um)
 
 
 def bicubic(low: Float[Tensor, "n 1 low_h low_w"], scale: int) -> Float[Tensor, "n 1 h w"]:
@@ -65,31 +91,59 @@ def bicubic(low: Float[Tensor, "n 1 low_h low_w"], scale: int) -> Float[Tensor, 
 
 
 @torch.inference_mode()
-def validate(net: Generator, held: Held, device: torch.device) -> tuple[float, bytes]:
-    """The PSNR of the restored examples, and a sample picture of the first with structure.
+def validate(net: Generator, held: Held, device: torch.device) -> Validation:
+    """Restore both bad copies of the examples, and draw the one with most structure.
 
     Args:
         net: restores; in evaluation mode.
         held: the examples.
         device: where the network is.
-
-    Returns:
-        dB at full scale 1, and the PNG.
     """
-    restored = torch.cat([net(low[None].to(device)).float().cpu() for low in held.low])
-    return _score(restored, held.good), _sample(held, restored)
+    restored, other = (
+        torch.cat([net(low[None].to(device)).float().cpu() for low in lows])
+        for lows in (held.low, held.second)
+    )
+    return Validation(
+        psnr=_score(restored, held.good),
+        ssim=_likeness(restored, held.good),
+        difference=float((restored - other).abs().mean(dtype=torch.float64)),
+        picture=_sample(held, restored, other),
+    )
 
 
 def _score(restored: Tensor, good: Tensor) -> float:
     return psnr(restored.numpy(), good.numpy(), data_range=1.0)
 
 
-def _sample(held: Held, restored: Tensor) -> bytes:
-    """Low, bicubic, restored and high of the example with most structure."""
+def _likeness(restored: Tensor, good: Tensor) -> float:
+    if min(good.shape[-2:]) < WINDOW_PX:
+        return math.nan
+    return ssim(list(restored[:, 0].numpy()), list(good[:, 0].numpy()), data_range=1.0)
+
+
+def _sample(held: Held, restored: Tensor, other: Tensor) -> bytes:
+    """Low, bicubic, restored, high and the difference of two restored, of the example with most structure."""
     k = int(held.good.flatten(1).std(1).argmax())
-    low = held.low[k, held.low.shape[1] // 2]
-    planes: Sequence[Tensor] = (low, held.bicubic[k, 0], restored[k, 0], held.good[k, 0])
-    titles = ("low", "bicubic", "restored", "high")
-    notes = ["", *(f"{_score(p, held.good[k, 0]):.1f} dB" for p in planes[1:3]), ""]
-    panels = [Panel(t, p.numpy(), n) for t, p, n in zip(titles, planes, notes, strict=True)]
-    return row_of(panels, low=0.0, high=1.1, side_px=320, pixel_size_um=held.pixel_size_um)
+    low, good = held.low[k, held.low.shape[1] // 2], held.good[k, 0]
+    panels = [Panel("low", low.numpy())]
+    for title, plane in (("bicubic", held.bicubic[k, 0]), ("restored", restored[k, 0])):
+        panels.append(Panel(title, plane.numpy(), f"{_score(plane, good):.1f} dB"))
+    panels += [Panel("high", good.numpy()), _difference(held, k, restored[k, 0] - other[k, 0])]
+    side_px = max(1, LARGEST_PX // good.shape[0]) * good.shape[0]
+    return row_of(panels, low=0.0, high=WHITE, side_px=side_px, pixel_size_um=held.pixel_size_um)
+
+
+def _difference(held: Held, k: int, difference: Tensor) -> Panel:
+    """Of two restored frames: grey where they are equal, black and white at the ends of its scale.
+
+    The scale is that of the two frames enlarged by bicubic interpolation, so that it stays the same while the network
+    learns.
+    """
+    middle = slice(held.low.shape[1] // 2, held.low.shape[1] // 2 + 1)
+    scale = held.good.shape[-1] // held.low.shape[-1]
+    before = held.bicubic[k] - bicubic(held.second[k : k + 1, middle], scale)[0]
+    end = next((end for end in ROUND if end >= 2 * float(before.std())), ROUND[-1])
+    unit = (0.5 + difference / (2 * end)).clamp(0, 1)
+    # The row is drawn on the scale and gamma of frames; this undoes both.
+    note = f"of two draws, black to white +-{end:g}"
+    return Panel("difference", (WHITE * unit ** (1 / GAMMA)).numpy(), note)
