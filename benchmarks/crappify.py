@@ -33,7 +33,9 @@ def main(device: str = "cpu") -> None:
         taken: dict[str, list[float]] = {"crappify": [], "step": []}
         for _ in range(RUNS):
             taken["crappify"].append(timed(device, lambda one=learner: one.crappifier.two_draws(good, rng)))
-            taken["step"].append(timed(device, lambda one=learner: learn(one, good, rng, 1e-4)))
+            taken["step"].append(
+                timed(device, lambda one=learner: learn(one, good, lambda _: rng, 1e-4, batch=N))
+            )
         alone, whole = (statistics.median(times) for times in taken.values())
         print(f"{name:<20}{1000 * alone:>17.1f}{alone / whole:>11.1%}", flush=True)
 
