@@ -7,7 +7,7 @@ import yaml
 
 from pssr.errors import ConfigError
 from pssr.parts import did_you_mean, part_from
-from pssr.recipes import recipe
+from pssr.recipes import plain, recipe
 
 SECTIONS = ("data", "train")
 
@@ -24,9 +24,10 @@ def assignments(words: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise ConfigError(f"'{word}': write it as setting=value, for example train.lr=1e-4")
         try:
-            out[path.strip()] = _number_or(yaml.safe_load(value))
+            out[path.strip()] = _number_or(plain(value))
         except yaml.YAMLError as error:
-            raise ConfigError(f"'{word}': the value is not YAML; quote it") from error
+            shown = word if len(word) < 80 else f"{word[:76]} ..."
+            raise ConfigError(f"'{shown}': the value is not YAML; quote it") from error
     return out
 
 

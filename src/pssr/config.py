@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from pssr.assignments import put
 from pssr.errors import ConfigError
 from pssr.parts import Part, did_you_mean, part_from
-from pssr.recipes import recipe
+from pssr.recipes import plain, recipe, text_of
 
 
 def _steps(value: object) -> object:
@@ -34,7 +34,11 @@ class Data(BaseModel):
         ge=8,
         description="side of a training patch in high-resolution pixels; smaller where a movie is smaller",
     )
-    batch: int = Field(16, ge=1, description="patches in a step; each is crappified twice")
+    batch: int = Field(
+        16,
+        ge=0,
+        description="patches in a step, each crappified twice; 0 takes as many as memory allows, 64 at most",
+    )
     tries: int = Field(
         4, ge=1, description="crops looked at for each patch; the one with most structure is taken"
     )
@@ -52,7 +56,17 @@ class Data(BaseModel):
         description="whether good frames are moved and resized to lie on their real low-resolution partners; else pairs over "
         "half a low-resolution pixel off are refused",
     )
+    grow_px: tuple[Annotated[int, Field(ge=8)], ...] = Field(
+        (),
+        description="smaller patches to begin with, each size for an equal share of the training; patch_px comes last",
+    )
     workers: int = Field(0, ge=0, description="processes that cut patches; 0 cuts them between the steps")
+    cache: Literal["ram", "disk", "none"] = Field(
+        "ram",
+        description="where planes that were read stay: in memory up to cache_gb, unpacked on disk in the temporary folder, or "
+        "nowhere",
+    )
+    cache_gb: float = Field(2.0, gt=0, description="memory for planes, all workers together, in GB")
 
 
 class Train(BaseModel):
@@ -67,17 +81,35 @@ class Train(BaseModel):
         gt=0,
         description="stop after this many seconds of training, the schedule fitted to it; null for no limit",
     )
-    lr: float = Field(1e-3, gt=0, description="highest learning rate of the one-cycle schedule")
+    lr: float = Field(
+        1e-3,
+        ge=0,
+        description="highest learning rate of the one-cycle schedule; 0 looks for one by a short rising test",
+    )
     weight_decay: float = Field(1e-4, ge=0, description="decoupled weight decay of AdamW")
     clip: float = Field(0.5, gt=0, description="largest norm of the gradient; longer ones are shortened")
     ema: float = Field(
         0.999, ge=0, lt=1, description="memory of the averaged weights that are saved; 0 saves the last ones"
     )
+    micro: int | None = Field(
+        None,
+        ge=1,
+        description="patches that go through the network at once, their gradients added up to those of the batch; null for all",
+    )
+    freeze: tuple[str, ...] = Field(
+        (), description="weights that stay as they are, by the beginning of their names, such as body"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many validations without a better score; null never stops"
+    )
+    compile: bool = Field(
+        False, description="compile the network first: a minute or two once, then faster steps on a GPU"
+    )
     validate_every: int = Field(
         1000, ge=1, description="steps between validations, each with a sample picture"
     )
     save_every_s: float = Field(60, gt=0, description="seconds between saves of the training state")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto", description="auto measures which is fast on the device; the choice is kept in the run"
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
@@ -104,6 +136,9 @@ class Config(BaseModel):
         "anew for every bundle",
     )
     network: YamlPart = Field(Part("edsr"), description="the network and its size: fast, small or quality")
+    init: str | None = Field(
+        None, description="model file or run folder whose weights training starts from; null draws them"
+    )
     loss: dict[str, Annotated[float, Field(ge=0)]] = Field(
         {"l1": 1.0, "stability": 1.0},
         min_length=1,
@@ -169,23 +204,38 @@ def preset(name: str) -> Config:
     """
     if name not in presets():
         raise ConfigError(f"preset: no preset '{name}'; {did_you_mean(name, presets())}")
-    return parse(yaml.safe_load((files("pssr.presets") / f"{name}.yaml").read_text("utf-8")), name)
+    return parse(plain((files("pssr.presets") / f"{name}.yaml").read_text("utf-8")), name)
 
 
-def read(path: Path) -> Config:
-    """A config from a YAML file; what it does not name keeps its default.
+def read(path: Path, base: Config | None = None) -> Config:
+    """A config from a YAML file.
+
+    Args:
+        path: of the file.
+        base: what it does not name is as there; None takes the defaults.
 
     Raises:
         ConfigError: no such file, not YAML, or a wrong setting.
     """
     try:
-        return parse(yaml.safe_load(path.read_text("utf-8")) or {}, path.name)
+        tree = plain(text_of(path))
+        tree = {} if tree is None else tree
+        return parse(_over(base, tree) if base and isinstance(tree, Mapping) else tree, path.name)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); check the path") from error
     except yaml.YAMLError as error:
         raise ConfigError(
             f"{path}: is not YAML ({' '.join(str(error).split())}); see `pssr config`"
         ) from error
+
+
+def _over(base: Config, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree of a config with some settings replaced; sections are entered, parts and losses replaced whole."""
+    whole = base.model_dump(mode="json")
+    for name, value in tree.items():
+        inside = isinstance(value, Mapping) and name in ("data", "train")
+        whole[name] = {**whole[name], **value} if inside else value
+    return whole
 
 
 def _explained(error: ValidationError) -> str:

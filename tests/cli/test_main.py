@@ -45,7 +45,8 @@ def stack(tmp_path: Path, good_movie: np.ndarray) -> Path:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["train"], ["predict"], ["info"], ["calibrate"], ["preview"], ["config"], ["demo"]]
+    "words",
+    [[], ["train"], ["predict"], ["info"], ["calibrate"], ["preview"], ["config"], ["demo"], ["runs"]],
 )
 def test_help_shows_how_with_an_example(words):
     said = pssr(*words, "--help")
@@ -121,7 +122,10 @@ def test_info_says_what_is_odd(tmp_path: Path):
 def test_config_prints_yaml_with_comments_that_trains_again(tmp_path: Path):
     said = pssr("config", "single", "--set", "train.lr=5e-4")
     assert "frames: 1" in said.stdout
-    assert "  # highest learning rate of the one-cycle schedule\n  lr: 0.0005\n" in said.stdout
+    assert (
+        "  # highest learning rate of the one-cycle schedule; 0 looks for one by a short rising test\n  lr: 0.0005\n"
+        in said.stdout
+    )
     (tmp_path / "my.yaml").write_text(said.stdout)
     assert pssr("config", "--config", tmp_path / "my.yaml").stdout == said.stdout
 

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -11,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_runs import SMALL, config, losses, movie
 
 import pssr
-from pssr.config import Config, preset
 from pssr.crappify.noise import Poisson
 from pssr.crappify.optics import Bin
 from pssr.crappify.settings import LogUniform
@@ -22,28 +21,6 @@ from pssr.model_file import load
 from pssr.training.events import PhaseStarted, Saved, Step, Validated
 from pssr.training.fit import fit
 from pssr.training.steps import learn
-
-SMALL = {
-    "scale": 2, "network.edsr": {"width": 8, "blocks": 1}, "data.patch_px": 32, "data.batch": 4,
-    "train.steps": 60, "train.validate_every": 20, "train.precision": "fp32",
-}  # fmt: skip
-
-
-def config(**changed) -> Config:
-    return preset("movie").changed(SMALL | {key.replace("__", "."): value for key, value in changed.items()})
-
-
-def movie(frames: int = 30, side: int = 48, seed: int = 0) -> np.ndarray:
-    """Smooth counts that drift, uint16."""
-    rng = np.random.default_rng(seed)
-    field = np.cumsum(np.cumsum(rng.normal(size=(side + frames, side)), 0), 1)
-    field = 1000 * (field - field.min()) / np.ptp(field)
-    return np.stack([field[t : t + side] for t in range(frames)]).astype(np.uint16)
-
-
-def losses(run: Path) -> dict[int, float]:
-    entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return {entry["step"]: entry["loss"] for entry in entries if "loss" in entry}
 
 
 def test_a_run_leaves_everything_that_is_needed(tmp_path: Path):
@@ -54,7 +31,7 @@ def test_a_run_leaves_everything_that_is_needed(tmp_path: Path):
     assert kinds.count(Step) == 60
     assert kinds.count(Validated) == 3
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
-        ".lock", "config.yaml", "model.safetensors", "state.pt", "log.jsonl", "samples",
+        ".lock", "config.yaml", "model.safetensors", "state.pt", "log.jsonl", "samples", "curves.png",
     }  # fmt: skip
     assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
     assert [e.progress for e in events if isinstance(e, Step)][-1] == 1
@@ -64,6 +41,7 @@ def test_patches_are_no_larger_than_the_smallest_movie(tmp_path: Path):
     events = fit(config(data__patch_px=96), [movie(side=64), movie(side=41)], tmp_path / "run")
     with closing(events):
         assert next(events).patch_px == 40
+        next(events)
     assert "patch_px: 40" in (tmp_path / "run" / "config.yaml").read_text()
 
 
@@ -75,7 +53,7 @@ def test_the_model_file_knows_what_it_was_trained_on(tmp_path: Path):
     assert model.sources[0].shape == (30, 48, 48)
     assert 0 <= model.sources[0].low < model.sources[0].high <= 1000
     assert -0.3 < model.reference[0] < 0.3 < model.reference[1] < 1.5
-    assert set(model.scores) == {"psnr", "bicubic_psnr"}
+    assert set(model.scores) == {"psnr", "bicubic_psnr", "ssim"}
 
 
 def test_the_loss_goes_down(tmp_path: Path):
@@ -127,8 +105,8 @@ def test_a_killed_run_is_continued_to_the_last_bit(tmp_path: Path):
     """SIGKILL in the middle, then the same command again: the same losses and weights as without it."""
     program = textwrap.dedent(f"""
         import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_fit import config, movie
+        sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
+        from small_runs import config, movie
         from pssr.training.fit import fit
         for event in fit(config(train__steps=400, train__save_every_s=0.2), [movie()], sys.argv[1]):
             pass
@@ -231,15 +209,17 @@ def test_ctrl_c_saves_whole_steps(tmp_path: Path, workers):
     """To the whole process group, as a terminal sends it; then the losses are those of a run without it."""
     program = textwrap.dedent(f"""
         import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from test_fit import config, movie
+        sys.path.insert(0, {str(Path(__file__).parents[1] / "support")!r})
+        from small_runs import config, movie
         from pssr.cli.show import follow
-        from pssr.cli.stopping import between_events
+        from pssr.cli.stopping import noted
         from contextlib import closing
         from pssr.training.fit import fit
+        received = []
         settings = config(train__steps=400, train__save_every_s=1000, data__workers={workers})
-        with between_events() as check, closing(fit(settings, [movie()], sys.argv[1])) as events:
-            follow(events, check)
+        with noted(received), closing(fit(settings, [movie()], sys.argv[1], asked_to_stop=lambda: bool(received))) as events:
+            follow(events)
+        sys.exit(130 if received else 0)
     """)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     subprocess.run([sys.executable, "-c", program, whole], check=True)
@@ -260,7 +240,7 @@ def test_ctrl_c_saves_whole_steps(tmp_path: Path, workers):
 def test_a_damaged_state_is_refused(tmp_path: Path):
     list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
     (tmp_path / "run" / "state.pt").write_bytes(b"PK garbage")
-    with pytest.raises(ModelError, match="is damaged; remove the folder"):
+    with pytest.raises(ModelError, match="is damaged; remove the folder or say restart=True"):
         list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
 
 
@@ -278,7 +258,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_finite_weights(tmp_path: Pat
         calls.append(1)
         return frames[:, :, ::2, ::2] * (float("nan") if len(calls) > 40 else 1.0)
 
-    with pytest.raises(TrainingError, match="loss: nan"):
+    with pytest.raises(TrainingError, match="20 steps in a row gave no number"):
         list(fit(config(), [movie(3)], tmp_path / "run", crappifier=[breaks]))
     assert all(torch.isfinite(w).all() for w in load(tmp_path / "run").weights.values())
 
@@ -306,7 +286,7 @@ def test_running_means_that_a_failed_step_spoiled_are_not_saved(tmp_path: Path):
         return frames[:, :, ::2, ::2] * (float("nan") if len(calls) > 60 else 1.0)
 
     asked = config(network={f"{__name__}:Remembering": None}, train__save_every_s=1e-9)
-    with pytest.raises(TrainingError, match="loss: nan"):
+    with pytest.raises(TrainingError, match="20 steps in a row gave no number"):
         list(fit(asked, [movie()], tmp_path / "run", crappifier=[breaks]))
     state = torch.load(tmp_path / "run/state.pt", weights_only=True)
     assert state["step"] > 5
@@ -355,14 +335,14 @@ def test_an_interrupt_within_a_step_waits_for_its_end(tmp_path: Path, monkeypatc
     list(fit(config(), [movie()], tmp_path / "whole"))
     calls = []
 
-    def interrupted(*given):
-        found = learn(*given)
+    def interrupted(*given, **named):
+        found = learn(*given, **named)
         calls.append(1)
         if len(calls) == 7:
             os.kill(os.getpid(), signal.SIGINT)
         return found
 
-    monkeypatch.setattr("pssr.training.fit.learn", interrupted)
+    monkeypatch.setattr("pssr.training.prepare.learn", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(fit(config(), [movie()], tmp_path / "halves"))
     monkeypatch.undo()
@@ -373,14 +353,14 @@ def test_an_interrupt_within_a_step_waits_for_its_end(tmp_path: Path, monkeypatc
 def test_an_error_within_a_step_does_not_save_half_of_it(tmp_path: Path, monkeypatch):
     list(fit(config(), [movie()], tmp_path / "whole"))
 
-    def broken(*given):
-        found = learn(*given)
+    def broken(*given, **named):
+        found = learn(*given, **named)
         raise RuntimeError(found)
 
     events = fit(config(train__save_every_s=1e-9), [movie()], tmp_path / "halves")
     for _ in range(15):
         next(events)
-    monkeypatch.setattr("pssr.training.fit.learn", broken)
+    monkeypatch.setattr("pssr.training.prepare.learn", broken)
     with pytest.raises(RuntimeError):
         list(events)
     monkeypatch.undo()

@@ -6,9 +6,8 @@ import torch
 from pssr.crappify.chain import crappifier
 from pssr.crappify.noise import Gaussian
 from pssr.crappify.optics import Bin
-from pssr.errors import TrainingError
 from pssr.networks.edsr import edsr
-from pssr.training.steps import Learner, learn, repeated_alike, two_pass
+from pssr.training.steps import Learner, learn, made_bad, repeated_alike, two_pass
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -24,12 +23,20 @@ def learner(net=None, sigma: float = 0.1, **changed) -> Learner:
     )
 
 
+def both(setup: Learner, bundles: torch.Tensor, draws: torch.Generator, real=None):
+    return two_pass(setup, made_bad(setup, bundles, draws, real))
+
+
+def always(_group: int) -> torch.Generator:
+    return rng()
+
+
 def good() -> torch.Tensor:
     return torch.rand(4, 3, 16, 16, generator=rng(5))
 
 
 def test_both_answers_are_compared_with_the_same_middle_frame():
-    p = two_pass(learner(), good(), rng())
+    p = both(learner(), good(), rng())
     assert torch.equal(p.target, good()[:, 1:2])
     assert p.first.shape == p.second.shape == p.target.shape
     assert not torch.equal(p.first, p.second)
@@ -37,7 +44,7 @@ def test_both_answers_are_compared_with_the_same_middle_frame():
 
 def test_one_forward_gives_what_two_would():
     setup = learner()
-    p = two_pass(setup, good(), rng())
+    p = both(setup, good(), rng())
     first, second = setup.crappifier.two_draws(good(), rng())
     torch.testing.assert_close(p.first, setup.net(first))
     torch.testing.assert_close(p.second, setup.net(second))
@@ -46,15 +53,14 @@ def test_one_forward_gives_what_two_would():
 def test_one_step_moves_the_weights_once_for_both_copies():
     setup = learner()
     before = copy.deepcopy(setup.net.state_dict())
-    loss, terms = learn(setup, good(), rng(), lr=1e-3)
-    assert loss == pytest.approx(terms["l1"] + terms["stability"], abs=1e-6)
+    done = learn(setup, good(), always, lr=1e-3, batch=4)
+    assert done.loss == pytest.approx(done.terms["l1"] + done.terms["stability"], abs=1e-6)
     assert all(not torch.equal(before[name], w) for name, w in setup.net.state_dict().items())
     assert {int(s["step"]) for s in setup.optimizer.state.values()} == {1}
 
 
 def test_without_noise_both_answers_are_equal():
-    _, terms = learn(learner(sigma=0.0), good(), rng(), lr=1e-3)
-    assert terms["stability"] == 0
+    assert learn(learner(sigma=0.0), good(), always, lr=1e-3, batch=4).terms["stability"] == 0
 
 
 def test_a_frame_that_occurs_twice_has_the_same_noise_twice():
@@ -87,19 +93,18 @@ def test_brightness_changes_bad_and_good_copies_alike():
             return enlarge(low[:, 1:2]) + 0 * self.weight
 
     flat = torch.rand(40, 1, 1, 1, generator=rng(3)).expand(40, 3, 16, 16).contiguous()
-    p = two_pass(learner(Middle(), sigma=0.0, gain=0.25), flat, rng())
+    p = both(learner(Middle(), sigma=0.0, gain=0.25), flat, rng())
     torch.testing.assert_close(p.first, p.target)
     torch.testing.assert_close(p.second, p.target)
     assert float((p.target - flat[:, 1:2]).abs().mean()) > 0.02
-    unchanged = two_pass(learner(Middle(), sigma=0.0), flat, rng())
+    unchanged = both(learner(Middle(), sigma=0.0), flat, rng())
     assert torch.equal(unchanged.target, flat[:, 1:2])
 
 
-def test_a_loss_that_is_no_number_stops_before_the_weights_change():
+def test_a_step_whose_loss_is_no_number_is_skipped():
     setup = learner()
     before = copy.deepcopy(setup.net.state_dict())
-    with pytest.raises(TrainingError, match="use a lower train.lr"):
-        learn(setup, good() * float("nan"), rng(), lr=1e-3)
+    assert learn(setup, good() * float("nan"), always, lr=1e-3, batch=4).skipped
     assert all(torch.equal(before[name], w) for name, w in setup.net.state_dict().items())
 
 
@@ -112,7 +117,7 @@ def test_the_stability_loss_makes_the_network_less_sensitive_to_noise():
     def trained(weight: float) -> tuple[float, float]:
         setup, draws = learner(sigma=0.3, weights={"l1": 1.0, "stability": weight}), rng()
         for _ in range(150):
-            _, terms = learn(setup, truth, draws, lr=3e-3)
+            terms = learn(setup, truth, lambda _: draws, lr=3e-3, batch=8).terms
         return terms["stability"], terms["l1"]
 
     plain, steady = trained(0.0), trained(2.0)
@@ -123,7 +128,18 @@ def test_the_stability_loss_makes_the_network_less_sensitive_to_noise():
 def test_a_real_bundle_takes_the_place_of_the_first_copy_where_there_is_one():
     setup, real = learner(), torch.rand(4, 3, 8, 8, generator=rng(9))
     real[1:3] = float("nan")
-    p, without = two_pass(setup, good(), rng(), real), two_pass(setup, good(), rng())
+    p, without = both(setup, good(), rng(), real), both(setup, good(), rng())
     torch.testing.assert_close(p.first[[0, 3]], setup.net(real[[0, 3]]))
     torch.testing.assert_close(p.first[1:3], without.first[1:3])
     torch.testing.assert_close(p.second, without.second)
+
+
+@pytest.mark.parametrize("micro", [1, 3, 4, 6])
+def test_a_batch_that_is_divided_among_forwards_gives_the_same_step(micro: int):
+    many = torch.rand(10, 3, 16, 16, generator=rng(5))
+    whole, divided = learner(), learner()
+    a = learn(whole, many, rng, lr=1e-3, batch=10)
+    b = learn(divided, many, rng, lr=1e-3, batch=10, micro=micro)
+    assert b.loss == pytest.approx(a.loss, rel=1e-5)
+    for p, q in zip(whole.net.parameters(), divided.net.parameters(), strict=True):
+        torch.testing.assert_close(p.grad, q.grad, rtol=1e-3, atol=1e-6)

@@ -11,6 +11,7 @@ from pssr.cli.demo import demo
 from pssr.cli.info import info
 from pssr.cli.predict import predict
 from pssr.cli.preview import preview
+from pssr.cli.runs import runs
 from pssr.cli.stopping import SIGNALS, leave
 from pssr.cli.train import train
 from pssr.cli.words import as_options
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (train, predict, info, calibrate, preview, config, demo):
+for command in (train, runs, predict, info, calibrate, preview, config, demo):
     app.command()(command)
 
 

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 
 from pssr.cli.words import as_options
-from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
+from pssr.training.events import Event, Noted, PhaseStarted, Saved, Step, Validated
 
 LINE_EVERY_S = 15.0  # between progress lines where there is no terminal to draw a bar on
 CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -55,30 +55,44 @@ def stages() -> Iterator[Show]:
         yield show
 
 
-def follow(events: Iterator[Event], check: Callable[[], None]) -> None:
-    """Show a training until it ends, or until `check`, called after each event, raises."""
+def follow(events: Iterator[Event]) -> bool:
+    """Show a training until it ends; whether it is finished, rather than interrupted."""
+    finished = False
     with stages() as show:
         for event in events:
-            check()
             match event:
                 case PhaseStarted():
-                    report(_plan(event))
+                    report(plan(event))
                 case Step():
                     show("train", event.progress)
                 case Validated():
                     report(
-                        f"step {event.step}: restored {event.psnr:.2f} dB, bicubic {event.bicubic_psnr:.2f} dB, picture {event.picture}"
+                        f"step {event.step}: restored {event.psnr:.2f} dB, bicubic {event.bicubic_psnr:.2f} dB, "
+                        f"SSIM {event.ssim:.3f}, picture {event.picture}"
                     )
+                case Noted():
+                    report(event.message)
                 case Saved():
-                    pass
+                    finished = event.finished
+    return finished
 
 
-def _plan(event: PhaseStarted) -> str:
-    """One line that says what will happen before it does."""
+def plan(event: PhaseStarted) -> str:
+    """What will happen, before it does."""
     begin = f"continue at step {event.step}" if event.step else "train"
     held = f"{event.held_bundles} held back" if event.held_bundles else "none held back, so no validation"
+    processes = f"{event.processes} x " if event.processes > 1 else ""
     return (
-        f"{begin} to {event.steps}: {event.parameters} weights, {event.train_bundles} bundles ({held}), "
-        f"patches of {event.patch_px} px, "
-        f"{event.device} in {event.precision}"
+        f"{begin} to {event.steps}: {event.parameters} weights on {processes}{event.device} in {event.precision}, about "
+        f"{duration(event.left_s)} and {event.memory_bytes / 1e9:.2g} GB\n"
+        f"  {event.movies} movies of {event.planes} planes: {event.train_bundles} bundles ({held}), "
+        f"batches of {event.batch} patches of {event.patch_px} px, rate up to {event.lr:.2g}"
     )
+
+
+def duration(seconds: float) -> str:
+    """In the units in which people think of it."""
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Windows has none.
+WARNINGS = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()
 
 
 @contextmanager
@@ -28,6 +30,27 @@ def between_events() -> Iterator[Callable[[], None]]:
     before = {number: signal.signal(number, hold) for number in SIGNALS}
     try:
         yield check
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def noted(received: list[int]) -> Iterator[None]:
+    """The signals that ask a training to stop, as they arrive; it ends by itself after the step. A second one does not wait.
+
+    Args:
+        received: is filled; the scheduler's warning, SIGUSR1, is among them.
+    """
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if received and number in SIGNALS:
+            leave(number, frame)
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (*SIGNALS, *WARNINGS)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -15,7 +15,11 @@ CHOICES = (
     "frames",
     "seed",
 )
-FLAGS = {"overwrite=True (--overwrite)": "--overwrite", "align=True (--register)": "--register"}
+FLAGS = {
+    "overwrite=True (--overwrite)": "--overwrite",
+    "align=True (--register)": "--register",
+    "restart=True (--restart)": "--restart",
+}
 # Where a word begins, and no path.
 BEGINS, NO_PATH = r"(?<![^\s('\"`])", r"(?!\S*[/\\])"
 SETTINGS = ("ends", "loss", "crappifier", "network", "train", "data")

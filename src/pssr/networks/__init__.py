@@ -30,6 +30,7 @@ class Generator(Protocol):
     # What follows is nn.Module's own.
     def __call__(self, x: Tensor, /) -> Tensor: ...  # noqa: D102
     def parameters(self) -> Iterator[nn.Parameter]: ...  # noqa: D102
+    def buffers(self) -> Iterator[Tensor]: ...  # noqa: D102
     def state_dict(self) -> dict[str, Tensor]: ...  # noqa: D102
     def load_state_dict(self, state: Mapping[str, Tensor], /) -> Any: ...  # noqa: D102
     def to(self, *to: Any, **how: Any) -> "Generator": ...  # noqa: D102

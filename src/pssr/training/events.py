@@ -14,11 +14,18 @@ class PhaseStarted:
         step: steps done before.
         steps: in all.
         device: where it trains.
-        precision: `fp32` or `bf16`.
-        parameters: weights of the network.
+        precision: `fp32`, `bf16` or `fp16`.
+        parameters: weights of the network that learn.
+        movies: how many movies there are.
+        planes: good frames in all of them.
+        batch: patches in a step, of all processes.
         train_bundles: different bundles to learn from.
         held_bundles: bundles held back for validation.
         patch_px: side of a training patch; smaller than asked for where a movie is.
+        processes: that share a batch.
+        memory_bytes: that a step needs on each device, about.
+        left_s: seconds that what is left will take, about.
+        lr: the highest learning rate.
     """
 
     name: str
@@ -27,9 +34,16 @@ class PhaseStarted:
     device: str
     precision: str
     parameters: int
+    movies: int
+    planes: int
+    batch: int
     train_bundles: int
     held_bundles: int
     patch_px: int
+    processes: int
+    memory_bytes: int
+    left_s: float
+    lr: float
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ class Step:
 
     Args:
         step: its number, from 1.
-        loss: that went down.
+        loss: that went down; not a number where the step was skipped because it was none.
         terms: of the loss before weighting, by name.
         lr: learning rate.
         elapsed_s: seconds of training so far, earlier runs included.
@@ -61,12 +75,16 @@ class Validated:
         step: after which.
         psnr: of the restored frames against the good ones, dB, full scale being the stack's 1 to 99.8 %.
         bicubic_psnr: of the middle frame enlarged by bicubic interpolation.
-        picture: the sample picture: low, bicubic, restored, high.
+        ssim: of the restored frames.
+        difference: mean difference between what two noisy copies are restored to, full scale 1.
+        picture: the sample picture: low, bicubic, restored, high, difference.
     """
 
     step: int
     psnr: float
     bicubic_psnr: float
+    ssim: float
+    difference: float
     picture: Path
 
 
@@ -77,10 +95,25 @@ class Saved:
     Args:
         step: after which.
         model: the model file.
+        finished: whether the training is over, rather than interrupted.
     """
 
     step: int
     model: Path
+    finished: bool = False
 
 
-Event = PhaseStarted | Step | Validated | Saved
+@dataclass(frozen=True)
+class Noted:
+    """Something that a person should know, said once.
+
+    Args:
+        step: after which.
+        message: a sentence.
+    """
+
+    step: int
+    message: str
+
+
+Event = PhaseStarted | Step | Validated | Saved | Noted

@@ -1,33 +1,38 @@
 """The only training loop: a generator of events that saves when it is closed, and continues when called again."""
 
-import signal
+import math
 import time
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from pssr.config import Config
 from pssr.crappify.chain import Step as CrappifierStep
 from pssr.crappify.chain import opened, part_of
 from pssr.data.intensity import Planes
-from pssr.errors import TrainingError
-from pssr.io.atomic import write_whole
-from pssr.model_file import Model, save
-from pssr.predict.device import choose_device, fast_precision
-from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
+from pssr.errors import OutOfMemory, TrainingError
+from pssr.training.distributed import World, world
+from pssr.training.events import Event, Noted, PhaseStarted, Saved, Step, Validated
 from pssr.training.holding import signals_held
+from pssr.training.loader import batches
 from pssr.training.lock import locked
 from pssr.training.optim import average, one_cycle
-from pssr.training.prepare import CRAPPIFY, Job, fitted, generator, prepare
-from pssr.training.run import Run, keep_config, load_state, open_run, save_state, write_log
-from pssr.training.steps import learn
-from pssr.training.validation import validate
+from pssr.training.phases import Phase
+from pssr.training.plan import Plan, planned
+from pssr.training.prepare import CRAPPIFY, Bench, Job, bench, fitted, generator, prepare
+from pssr.training.run import Run, clear, settled, write_log
+from pssr.training.saving import began, promote, resumed, save_all, save_model
+from pssr.training.sources import gathered
+from pssr.training.steps import Learned
+from pssr.training.watching import validated
 
 LOG_EVERY = 10  # steps
+SKIPS = 20  # steps in a row without a number that end a training
 
 
 @dataclass
@@ -38,18 +43,32 @@ class Progress:
         step: steps done.
         elapsed_s: seconds of training.
         scores: of the last validation.
+        skipped: steps in a row whose loss was not a number.
+        best: PSNR of the best validation.
+        worse: validations since then.
+        micro: bundles that go through at once; None for all.
+        stop: why it ends before all steps are done.
         whole: whether no step is half done.
     """
 
     step: int = 0
     elapsed_s: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
+    best: float = -math.inf
+    worse: int = 0
+    micro: int | None = None
+    stop: str = ""
     whole: bool = True
 
     def share(self, config: Config) -> float:
         """The share that is done, 0..1, by steps or by time, whichever is nearer its end."""
         by_time = self.elapsed_s / config.train.max_time_s if config.train.max_time_s else 0.0
         return min(1.0, max(self.step / config.train.steps, by_time))
+
+    def finished(self, config: Config) -> bool:
+        """Whether nothing is left to do."""
+        return self.share(config) >= 1 or self.worse >= (config.train.patience or math.inf)
 
 
 def fit(
@@ -59,10 +78,14 @@ def fit(
     *,
     lows: Sequence[Planes | None] = (),
     crappifier: Sequence[CrappifierStep] = (),
+    restart: bool = False,
+    asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> Generator[Event, None, None]:
     """Train on high-resolution movies, or go on with the training in that folder.
 
-    Close the generator to stop early; whatever ends it, the model and the state are saved.
+    The first event is the plan; nothing is written before the next one is asked for. Close the generator to stop early;
+    whatever ends it, the model and the state are saved. Started by `torchrun`, all processes call this with the same
+    arguments, share every batch, and the first one writes.
 
     Args:
         config: the settings.
@@ -71,9 +94,11 @@ def fit(
         lows: real low-resolution movies of the same fields and times, one for each movie, None where there is none; ()
             trains on the crappifier alone. They take the place of one of the two bad copies.
         crappifier: callables `(N, F, H, W)[, rng] -> ...` instead of the config's chain.
+        restart: whether a run that is in the folder is removed first.
+        asked_to_stop: looked at after every step; where any process is asked to stop, all save and end.
 
     Yields:
-        `PhaseStarted` once, then `Step`, `Validated` and `Saved` as they happen.
+        `PhaseStarted`, then `Step`, `Validated`, `Noted` and `Saved` as they happen.
 
     Raises:
         ConfigError: settings that do not fit each other, the movies, or the run that is in the folder.
@@ -82,130 +107,186 @@ def fit(
     if crappifier:
         config = config.model_copy(update={"crappifier": tuple(map(part_of, opened(crappifier)))})
     config = fitted(config, movies)
-    device = choose_device(config.train.device)
-    with locked(Path(out)):
-        run = open_run(Path(out), config, fast_precision(device) if config.train.precision == "auto" else "")
-        job = prepare(run.config, movies, device, lows=lows, steps=crappifier)
-        progress = _resume(run, job)
-        keep_config(run)
-        yield _started(run, job, progress)
-        try:
-            yield from _train(run, job, progress)
-        finally:
-            # An error within a step may have left half of it: then what was saved before is better.
-            if progress.whole:
-                _save(run, job, progress)
-        yield Saved(progress.step, run.model)
+    with world() as here, locked(Path(out)) if here.first else nullcontext():
+        config = config if restart else here.told(lambda: settled(Path(out), config))
+        given = bench(
+            config,
+            gathered(config, movies, lows),
+            here.device(config.train.device),
+            steps=crappifier,
+            world=here,
+        )
+        plan = here.told(lambda: planned(config, given))
+        run = Run(Path(out), plan.config)
+        job = prepare(run.config, given, fresh=restart or not run.started)
+        found = None if restart else resumed(run, job)
+        progress = Progress(**found.progress) if found else Progress(micro=run.config.train.micro)
+        job = replace(job, ancestors=found.ancestors) if found else job
+        yield _started(run, given, job, job.phases[0], progress, plan)
+        if here.first:
+            if restart:
+                clear(run.folder)
+            began(run, progress.step)
+        here.wait()
+        if found and found.note and here.first:
+            yield from _noted(run, progress, found.note)
+        yield from _all_phases(run, given, job, progress, plan, asked_to_stop)
 
 
-def _train(run: Run, job: Job, progress: Progress) -> Generator[Event, None, None]:
+def _all_phases(
+    run: Run, given: Bench, job: Job, progress: Progress, plan: Plan, asked_to_stop: Callable[[], bool]
+) -> Generator[Event, None, None]:
+    here, config = given.world, run.config
+    try:
+        for number, phase in enumerate(job.phases):
+            if progress.share(config) >= phase.until and progress.step:
+                continue
+            if number and not progress.finished(config):
+                yield _started(run, given, job, phase, progress, plan)
+            yield from _train(run, here, job, phase, progress, asked_to_stop)
+            if progress.stop:
+                break
+    finally:
+        # An error within a step may have left half of it: then what was saved before is better.
+        if progress.whole and here.first:
+            save_all(run, job, _state(progress))
+    here.wait()
+    finished = progress.finished(config)
+    if here.first:
+        if finished:
+            promote(run, progress.worse)
+            write_log(run, step=progress.step, finished=True)
+        yield Saved(progress.step, run.model, finished)
+
+
+def _train(
+    run: Run, here: World, job: Job, phase: Phase, progress: Progress, asked_to_stop: Callable[[], bool]
+) -> Generator[Event, None, None]:
     config, saved = run.config, time.monotonic()
-    batches = _batches(config, job, progress.step)
-    while progress.share(config) < 1:
-        yield _step(run, job, progress, batches)
-        done = progress.share(config) >= 1
-        if job.held and (done or progress.step % config.train.validate_every == 0):
-            yield _validated(run, job, progress)
-        if not done and time.monotonic() - saved > config.train.save_every_s:
-            _save(run, job, progress)
-            saved = time.monotonic()
-            yield Saved(progress.step, run.model)
+    # Closed here and not when nobody holds it any more: its workers would outlive the training.
+    with closing(batches(config, phase.patches, progress.step, here, job.device)) as parts:
+        while progress.share(config) < phase.until and not progress.finished(config):
+            yield from _step(run, here, job, phase, progress, parts)
+            progress.elapsed_s, stop = here.agreed(progress.elapsed_s, asked_to_stop(), job.device)
+            progress.stop = "asked to stop" if stop else ""
+            finished = progress.finished(config)
+            if job.held and (finished or progress.step % config.train.validate_every == 0):
+                yield _validated(run, job, progress)
+            if config.train.patience:
+                progress.worse = here.told(lambda: progress.worse)
+            if stop:
+                return
+            if here.first and not finished and time.monotonic() - saved > config.train.save_every_s:
+                save_all(run, job, _state(progress))
+                saved = time.monotonic()
+                yield Saved(progress.step, run.model)
 
 
-def _step(run: Run, job: Job, progress: Progress, batches: Iterator[list[Tensor]]) -> Step:
+def _step(
+    run: Run, here: World, job: Job, phase: Phase, progress: Progress, parts: Iterator[list[Tensor]]
+) -> Generator[Event, None, None]:
     config, start = run.config, time.perf_counter()
     lr = one_cycle(progress.share(config), config.train.lr)
-    good, *real = (patches.to(job.device) for patches in next(batches))
-    rng = generator(config.seed, progress.step, CRAPPIFY, job.device)
+    given = [patch.to(job.device, non_blocking=True) for patch in next(parts)]
+    micro = progress.micro
     with signals_held():
         progress.whole = False
-        try:
-            loss, terms = learn(job.learner, good, rng, lr, *real)
-        except TrainingError:
-            # The weights are as they were before the step; a running mean that a layer keeps may not be.
-            progress.whole = all(bool(v.isfinite().all()) for v in job.learner.net.state_dict().values())
-            raise
+        done = _learned(run, job, phase, progress, given, lr)
         progress.step += 1
         weights = job.learner.net.state_dict()
         average(job.averaged.state_dict(), weights, step=progress.step, memory=config.train.ema)
+        progress.skipped = progress.skipped + 1 if done.skipped else 0
         progress.elapsed_s += time.perf_counter() - start
         progress.whole = True
-    if progress.step % LOG_EVERY == 0:
-        write_log(run, step=progress.step, loss=loss, **terms, lr=lr, elapsed_s=round(progress.elapsed_s, 3))
-    return Step(progress.step, loss, terms, lr, progress.elapsed_s, progress.share(config))
-
-
-def _batches(config: Config, job: Job, step: int) -> Iterator[list[Tensor]]:
-    """Batches of good bundles, with their real partners, from the given step on; the same for any number of workers."""
-    batch = config.data.batch
-    return iter(
-        DataLoader(
-            job.patches,  # type: ignore[arg-type]
-            batch_size=batch,
-            sampler=range(step * batch, config.train.steps * batch),
-            num_workers=config.data.workers,
-            pin_memory=job.device.type == "cuda",
-            worker_init_fn=_deaf,
-            generator=torch.Generator(),  # else the loader would draw from, and change, torch's global one
+    if progress.micro != micro:
+        note = (
+            f"out of memory: {progress.micro} patches go through at once from here on; the result is the same"
         )
-    )
+        yield from _noted(run, progress, note)
+    if progress.skipped >= SKIPS:
+        raise TrainingError(
+            f"loss: {SKIPS} steps in a row gave no number, the last with loss {done.terms}; use a lower train.lr, or "
+            "train.precision=fp32"
+        )
+    if here.first and progress.step % LOG_EVERY == 0:
+        elapsed_s = round(progress.elapsed_s, 3)
+        write_log(run, step=progress.step, loss=done.loss, **done.terms, lr=lr, elapsed_s=elapsed_s)
+    share = progress.share(config)
+    yield Step(progress.step, done.loss, done.terms, lr, progress.elapsed_s, share)
 
 
-def _deaf(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the workers end when the training has saved itself."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _learned(
+    run: Run, job: Job, phase: Phase, progress: Progress, given: Sequence[Tensor], lr: float
+) -> Learned:
+    """One step; with half as many patches at once, and the same result, for as long as memory is too small."""
+    seed, step, device = run.config.seed, progress.step, job.device
+    while True:
+        try:
+            return phase.learn(
+                given, lambda group: generator(seed, step, CRAPPIFY + group, device), lr, progress.micro
+            )
+        except TrainingError:
+            # Another process is gone; nothing has changed here.
+            progress.whole = True
+            raise
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _is_memory(error):
+                raise
+            progress.whole = True
+            at_once = progress.micro or len(given[0])
+            if at_once == 1:
+                raise OutOfMemory(
+                    f"{device}: out of memory with one patch of {phase.patches.size_px} px; use a smaller data.patch_px or "
+                    "network"
+                ) from error
+        progress.micro = at_once // 2
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+def _is_memory(error: BaseException) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+
+
+def _noted(run: Run, progress: Progress, message: str) -> Generator[Event, None, None]:
+    write_log(run, step=progress.step, note=message)
+    yield Noted(progress.step, message)
 
 
 def _validated(run: Run, job: Job, progress: Progress) -> Validated:
-    assert job.held is not None
-    psnr, picture = validate(job.averaged, job.held, job.device)
-    bicubic = job.held.bicubic_psnr
-    progress.scores = {"psnr": psnr, "bicubic_psnr": bicubic}
-    write_whole(run.sample(progress.step), picture)
-    write_log(run, step=progress.step, **progress.scores)
-    return Validated(progress.step, psnr, bicubic, run.sample(progress.step))
+    event = validated(run, job, progress.step)
+    progress.scores = {"psnr": event.psnr, "bicubic_psnr": event.bicubic_psnr, "ssim": event.ssim}
+    better = event.psnr > progress.best
+    progress.best, progress.worse = max(event.psnr, progress.best), 0 if better else progress.worse + 1
+    if better and run.config.train.patience:
+        save_model(run, job, progress.step, progress.scores, run.best)
+    return event
 
 
-def _started(run: Run, job: Job, progress: Progress) -> PhaseStarted:
-    config, pieces = run.config, job.patches.pieces
+def _started(run: Run, given: Bench, job: Job, phase: Phase, progress: Progress, plan: Plan) -> PhaseStarted:
+    config, (train, held) = run.config, job.pieces
+    left = 1 - progress.share(config)
+    by_time = config.train.max_time_s or math.inf
     return PhaseStarted(
-        name="train",
+        name=phase.name,
         step=progress.step,
         steps=config.train.steps,
         device=str(job.device),
         precision=config.train.precision,
-        parameters=sum(p.numel() for p in job.learner.net.parameters()),
-        train_bundles=sum(len(piece.bundles(config.frames, config.ends)) for piece in pieces),
-        held_bundles=job.held_bundles,
-        patch_px=job.patches.size_px,
+        parameters=sum(p.numel() for p in job.learner.net.parameters() if p.requires_grad),
+        movies=len(job.sources),
+        planes=sum(source.shape[0] for source in job.sources),
+        batch=config.data.batch,
+        train_bundles=sum(len(piece.bundles(config.frames, config.ends)) for piece in train),
+        held_bundles=sum(len(piece.bundles(config.frames, config.ends)) for piece in held),
+        patch_px=phase.patches.size_px,
+        processes=given.world.size,
+        memory_bytes=plan.memory_bytes,
+        left_s=min(plan.step_s * (config.train.steps - progress.step), by_time * left),
+        lr=config.train.lr,
     )
 
 
-def _save(run: Run, job: Job, progress: Progress) -> None:
-    """The state first: from it a model can be made again, and not the other way round."""
-    state = {
-        "step": progress.step,
-        "elapsed_s": progress.elapsed_s,
-        "scores": progress.scores,
-        "sources": [asdict(source) for source in job.sources],
-        "net": job.learner.net.state_dict(),
-        "averaged": job.averaged.state_dict(),
-        "optimizer": job.learner.optimizer.state_dict(),
-    }
-    weights = job.averaged.state_dict()
-    with signals_held():
-        save_state(run, state)
-        save(
-            Model(run.config, weights, job.reference, job.sources, progress.step, progress.scores), run.model
-        )
-
-
-def _resume(run: Run, job: Job) -> Progress:
-    state = load_state(run, job.sources)
-    if state is None:
-        return Progress()
-    job.learner.net.load_state_dict(state["net"])
-    job.averaged.load_state_dict(state["averaged"])
-    job.learner.optimizer.load_state_dict(state["optimizer"])
-    return Progress(state["step"], state["elapsed_s"], state["scores"])
+def _state(progress: Progress) -> dict[str, Any]:
+    """What of the progress is saved."""
+    return {name: value for name, value in vars(progress).items() if name not in ("stop", "whole")}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pssr.config import Config
 from pssr.crappify.chain import Crappifier, Step, crappifier
@@ -14,20 +15,21 @@ from pssr.data.patches import Patches
 from pssr.data.split import Piece, split
 from pssr.errors import ConfigError
 from pssr.losses import TERMS
-from pssr.model_file import Source
+from pssr.model_file import Ancestor, Source
 from pssr.networks import Generator, network
 from pssr.parts import find
 from pssr.predict.device import PRECISIONS
-from pssr.training.sources import Material, gathered
-from pssr.training.steps import Learner
+from pssr.training.distributed import ALONE, World
+from pssr.training.finetune import frozen, started_from
+from pssr.training.phases import Phase, sizes
+from pssr.training.sources import Material
+from pssr.training.steps import Draws, Learned, Learner, groups, learn
 from pssr.training.validation import LARGEST_PX, Held, hold
 
-CRAPPIFY, VALIDATE, REFERENCE = (
-    2**31,
-    2**31 + 1,
-    2**31 + 2,
-)  # items that no patch has: one stream of draws each
+# Items that no patch has: one stream of draws each, and one for each group of a batch.
+CRAPPIFY, VALIDATE, REFERENCE, TRIAL = 2**30, 2**31 + 1, 2**31 + 2, 2**31 + 3
 
+LR = 1e-3  # before one is found
 LEAST_LOW_PX = 8  # side of the smallest useful patch in low-resolution pixels
 
 
@@ -36,74 +38,128 @@ class Job:
     """What stays the same while the network learns.
 
     Args:
-        patches: to learn from.
+        phases: of the training, in order.
         learner: network, optimizer, crappifier and loss.
         averaged: the same network with averaged weights: the one that is validated and saved.
-        held: what validation looks at; None where too little was there to hold any back.
-        held_bundles: how many bundles were held back.
+        held: what validation looks at; None where too little was there to hold any back, and in all processes but the
+            first.
+        pieces: what is learned from, and what is held back.
         sources: the movies, with the intensity scale of each.
         reference: where the percentiles of bad frames, real or crappified, lie on the 0..1 scale.
         device: where it trains.
+        ancestors: models that the first weights came from, the oldest first.
     """
 
-    patches: Patches
+    phases: Sequence[Phase]
     learner: Learner
     averaged: Generator
     held: Held | None
-    held_bundles: int
+    pieces: tuple[Sequence[Piece], Sequence[Piece]]
     sources: Sequence[Source]
     reference: tuple[float, float]
     device: torch.device
+    ancestors: Sequence[Ancestor] = ()
 
 
-def prepare(
-    config: Config,
-    movies: Sequence[Planes],
-    device: torch.device,
-    *,
-    lows: Sequence[Planes | None] = (),
-    steps: Sequence[Step] = (),
-) -> Job:
-    """Check the movies, split them, and build network, crappifier and optimizer.
+@dataclass(frozen=True)
+class Bench:
+    """What a training is made on: checked material, and the parts that do not depend on what is measured.
 
     Args:
-        config: resolved, and fitted to the movies.
-        movies: high-resolution planes, at least one movie.
+        material: the movies.
+        make_bad: the crappifier.
+        train: pieces to learn from.
+        held: pieces to validate on.
         device: where to train.
-        lows: a real low-resolution partner or None for each movie, or ().
+        world: the processes that train together.
+    """
+
+    material: Material
+    make_bad: Crappifier
+    train: Sequence[Piece]
+    held: Sequence[Piece]
+    device: torch.device
+    world: World = ALONE
+
+
+def bench(
+    config: Config,
+    material: Material,
+    device: torch.device,
+    *,
+    steps: Sequence[Step] = (),
+    world: World = ALONE,
+) -> Bench:
+    """Check loss and crappifier, and split the movies.
+
+    Args:
+        config: fitted to the movies.
+        material: the movies.
+        device: where to train.
         steps: a crappifier of callables instead of the config's.
+        world: the processes that train together.
 
     Raises:
         ConfigError: settings that do not fit each other or the movies.
-        ShapeError: something given is not a movie.
     """
-    material = gathered(config, movies, lows)
-    sources = material.sources
     for name in config.loss:
         find(name, TERMS)
     make_bad = crappifier(steps or config.crappifier, config.scale)
     train, held = split(
-        [s.shape for s in sources],
+        [s.shape for s in material.sources],
         frames=config.frames, ends=config.ends, share=config.data.held_back, least_rows=config.data.patch_px,
         files=material.origins, grid=config.scale,
     )  # fmt: skip
-    patches = _patches(config, material, train, config.data.patch_px, config.data.batch)
-    learner = _learner(config, make_bad, device)
-    grid = config.scale * learner.net.multiple
-    if config.data.patch_px % grid:
+    return Bench(material, make_bad, train, held, device, world)
+
+
+def prepare(config: Config, given: Bench, *, fresh: bool = True) -> Job:
+    """Build network, optimizer, phases and what validation looks at.
+
+    Args:
+        config: resolved.
+        given: the material.
+        fresh: whether weights are to be taken from the model that the settings name; a run that goes on has its own.
+
+    Raises:
+        ConfigError: settings that do not fit each other or the movies.
+        ModelError: the model to start from is damaged or of another network.
+    """
+    net_learner = learner(config, given)
+    grid = config.scale * net_learner.net.multiple
+    for side, _ in sizes(config):
+        if side % grid:
+            raise ConfigError(
+                f"data.patch_px: {side} must be a multiple of {grid} for this network; so must all of data.grow_px"
+            )
+    if len(groups(config.data.batch)) < given.world.size:
         raise ConfigError(
-            f"data.patch_px: {config.data.patch_px} must be a multiple of {grid} for this network"
+            f"data.batch: {config.data.batch} gives {len(groups(config.data.batch))} groups of 4 for {given.world.size} "
+            f"processes; use at least {4 * given.world.size}"
         )
+    ancestors = started_from(config, net_learner.net) if fresh else ()
+    frozen(net_learner.net, config.train.freeze)
     return Job(
-        patches=patches,
-        learner=learner,
-        averaged=copy.deepcopy(learner.net).eval(),
-        held=_held(config, material, held, make_bad, grid) if held else None,
-        held_bundles=sum(len(piece.bundles(config.frames, config.ends)) for piece in held),
-        sources=sources,
-        reference=reference(config, material, make_bad),
-        device=device,
+        phases=[_phase(config, given, net_learner, side, until) for side, until in sizes(config)],
+        learner=net_learner,
+        averaged=copy.deepcopy(net_learner.net).eval(),
+        held=_held(config, given, grid) if given.held and given.world.first else None,
+        pieces=(given.train, given.held),
+        sources=given.material.sources,
+        reference=reference(config, given.material, given.make_bad),
+        device=given.device,
+        ancestors=ancestors,
     )
+
+
+def _phase(config: Config, given: Bench, net_learner: Learner, side: int, until: float) -> Phase:
+    batch = config.data.batch
+
+    def step(parts: Sequence[Tensor], draws: Draws, lr: float, micro: int | None) -> Learned:
+        good, *real = parts
+        return learn(net_learner, good, draws, lr, batch=batch, micro=micro, real=real[0] if real else None)
+
+    return Phase("train", until, patches(config, given, given.train, side, batch), step)
 
 
 def fitted(config: Config, movies: Sequence[Planes]) -> Config:
@@ -118,6 +174,11 @@ def fitted(config: Config, movies: Sequence[Planes]) -> Config:
     """
     sides = [min(np.shape(movie[0])) for movie in movies if len(movie) and np.ndim(movie[0]) == 2]
     side = min([config.data.patch_px, *sides]) // config.scale * config.scale
+    for px in config.data.grow_px:
+        if px < LEAST_LOW_PX * config.scale:
+            raise ConfigError(
+                f"data.grow_px: {px} is too small at scale {config.scale}; use at least {LEAST_LOW_PX * config.scale}"
+            )
     if config.data.patch_px < LEAST_LOW_PX * config.scale:
         raise ConfigError(
             f"data.patch_px: {config.data.patch_px} is too small at scale {config.scale}; "
@@ -158,37 +219,48 @@ def generator(seed: int, step: int, item: int, device: torch.device | None = Non
     return torch.Generator(device or "cpu").manual_seed(number)
 
 
-def _patches(config: Config, material: Material, pieces: Sequence[Piece], side: int, batch: int) -> Patches:
+def patches(config: Config, given: Bench, pieces: Sequence[Piece], side: int, batch: int) -> Patches:
+    """Training patches of one size."""
+    material = given.material
     return Patches(
         material.cache, pieces, material.scales, frames=config.frames, ends=config.ends, size_px=side, batch=batch,
         seed=config.seed, tries=config.data.tries, partners=material.partners,
     )  # fmt: skip
 
 
-def _held(
-    config: Config, material: Material, pieces: Sequence[Piece], make_bad: Crappifier, grid: int
-) -> Held:
-    sides = [min(piece.bottom - piece.top, material.sources[piece.movie].shape[2]) for piece in pieces]
+def _held(config: Config, given: Bench, grid: int) -> Held:
+    sources = given.material.sources
+    sides = [min(piece.bottom - piece.top, sources[piece.movie].shape[2]) for piece in given.held]
     side = min(LARGEST_PX, *sides) // grid * grid
-    patches = _patches(config, material, pieces, side, batch=1)
-    return hold(patches, make_bad, generator(config.seed, 0, VALIDATE), material.sources[0].pixel_size_um)
+    unseen = patches(config, given, given.held, side, batch=1)
+    return hold(unseen, given.make_bad, generator(config.seed, 0, VALIDATE), sources[0].pixel_size_um)
 
 
-def _learner(config: Config, make_bad: Crappifier, device: torch.device) -> Learner:
+def learner(config: Config, given: Bench, precision: str | None = None) -> Learner:
+    """A network with its first weights, its optimizer, and what else a step needs.
+
+    Args:
+        config: of the run.
+        given: crappifier, device and processes.
+        precision: instead of the config's.
+    """
     # The only place where torch's global generator matters: the first weights; it is put back as it was.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         net = network(config.network, frames=config.frames, scale=config.scale)
-    net = net.to(device, memory_format=torch.channels_last).train()
+    net = net.to(given.device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(
-        net.parameters(), lr=config.train.lr, weight_decay=config.train.weight_decay
+        net.parameters(), lr=config.train.lr or LR, weight_decay=config.train.weight_decay
     )
+    dtype = PRECISIONS[precision or config.train.precision]
     return Learner(
         net,
         optimizer,
-        make_bad,
+        given.make_bad,
         config.loss,
         config.train.clip,
-        PRECISIONS[config.train.precision],
+        dtype,
         config.data.gain,
+        given.world,
+        torch.amp.GradScaler(given.device.type, init_scale=2.0**12, enabled=dtype == torch.float16),
     )

@@ -1,25 +1,33 @@
 """The run folder: config, model, training state, log and sample pictures of one training."""
 
-import io
 import json
 import math
-import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pssr.config import Config, read
-from pssr.errors import ConfigError, ModelError
+from pssr.errors import ConfigError, WriteError
 from pssr.io.atomic import write_whole
-from pssr.model_file import Source
 
 MAY_CHANGE = {
-    "train.steps", "train.max_time_s", "train.device", "train.validate_every", "train.save_every_s",
-    "train.lr", "train.clip", "train.precision", "data.workers",
-}  # fmt: skip
+    "train.steps",
+    "train.max_time_s",
+    "train.device",
+    "train.validate_every",
+    "train.save_every_s",
+    "train.lr",
+    "train.clip",
+    "train.precision",
+    "train.micro",
+    "train.patience",
+    "train.compile",
+    "data.workers",
+    "data.cache",
+    "data.cache_gb",
+}
+OURS = ("config.yaml", "model.safetensors", "best.safetensors", "state.pt", "state.before.pt", "log.jsonl", "curves.png")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,26 @@ class Run:
         return self.folder / "state.pt"
 
     @property
+    def started(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.state.exists() or self.before.exists()
+
+    @property
+    def before(self) -> Path:
+        """The state saved before the last one, in case that one is damaged."""
+        return self.folder / "state.before.pt"
+
+    @property
+    def best(self) -> Path:
+        """The model of the best validation, where training may end early."""
+        return self.folder / "best.safetensors"
+
+    @property
+    def curves(self) -> Path:
+        """A picture of loss and score by step."""
+        return self.folder / "curves.png"
+
+    @property
     def log(self) -> Path:
         """One JSON object per line."""
         return self.folder / "log.jsonl"
@@ -54,24 +82,28 @@ class Run:
         return self.folder / "samples" / f"step_{step:07d}.png"
 
 
-def open_run(folder: Path, asked: Config, precision: str) -> Run:
-    """The run in that folder: a new one, or the one that is there if it was started with the same settings.
+def settled(folder: Path, asked: Config) -> Config:
+    """The settings to go on with: those of this command, and what the run that is there measured for itself.
 
     Args:
-        folder: held by this process.
+        folder: of the run.
         asked: the settings of this command.
-        precision: what `auto` means on this device; a run that is continued keeps its own.
 
     Raises:
         ConfigError: the folder holds a run with other settings.
     """
     path = folder / "config.yaml"
-    kept = read(path) if path.exists() else None
-    if asked.train.precision == "auto":
-        asked = asked.changed({"train.precision": kept.train.precision if kept else precision})
-    if kept:
-        _refuse_other(folder, kept, asked)
-    return Run(folder, asked)
+    if not path.exists():
+        return asked
+    kept = read(path)
+    measured = {
+        "train.precision": (asked.train.precision == "auto", kept.train.precision),
+        "train.lr": (asked.train.lr == 0, kept.train.lr),
+        "data.batch": (asked.data.batch == 0, kept.data.batch),
+    }
+    asked = asked.changed({name: value for name, (wanted, value) in measured.items() if wanted})
+    _refuse_other(folder, kept, asked)
+    return asked
 
 
 def keep_config(run: Run) -> None:
@@ -80,49 +112,37 @@ def keep_config(run: Run) -> None:
     write_whole(run.folder / "config.yaml", run.config.to_yaml().encode())
 
 
-def save_state(run: Run, state: Mapping[str, Any]) -> None:
-    """Write the training state: plain numbers, strings and tensors; complete or not at all."""
-    buffer = io.BytesIO()
-    torch.save(dict(state), buffer)
-    write_whole(run.state, buffer.getvalue())
-
-
-def load_state(run: Run, sources: Sequence[Source]) -> dict[str, Any] | None:
-    """The state to go on from, or None for a new run; the log is cut back to it.
-
-    Raises:
-        ModelError: the state is damaged.
-        ConfigError: the run was started on other movies.
-    """
-    if not run.state.exists():
-        if run.model.exists():
-            raise ConfigError(
-                f"{run.folder}: holds a model without its training state; remove it or choose another folder"
-            )
-        run.log.unlink(missing_ok=True)
-        return None
-    try:
-        state: dict[str, Any] = torch.load(
-            io.BytesIO(run.state.read_bytes()), map_location="cpu", weights_only=True
-        )
-        before, step = [Source(**source) for source in state["sources"]], int(state["step"])
-    except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{run.state}: is damaged; remove the folder to begin anew") from error
-    if before != list(sources):
-        names = [source.name for source in before]
-        other = "" if names != [source.name for source in sources] else " with other content"
-        raise ConfigError(
-            f"{run.folder}: was trained on {', '.join(names)}{other}; give the same movies or another folder"
-        )
-    kept = [line for line in _lines(run.log) if _step_of(line) <= step]
-    write_whole(run.log, "".join(kept).encode())
-    return state
+def clear(folder: Path) -> None:
+    """Remove what an earlier training left in a folder, and nothing else."""
+    for path in (*(folder / name for name in OURS), *(folder / "samples").glob("step_*.png")):
+        path.unlink(missing_ok=True)
 
 
 def write_log(run: Run, **entry: object) -> None:
-    """Append one line to the log."""
-    with run.log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
+    """Append one line to the log; what is not a number is null.
+
+    Raises:
+        WriteError: the disk is full.
+    """
+    told = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()}
+    try:
+        with run.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(told) + "\n")
+    except OSError as error:
+        raise WriteError(
+            f"{run.log}: cannot be written ({error.strerror}); free some space and run the same command again"
+        ) from error
+
+
+def cut_log(run: Run, step: int) -> None:
+    """Forget what was logged after a step: it is going to be done again."""
+    kept = [line for line in _lines(run.log) if _step_of(line) <= step]
+    write_whole(run.log, "".join(kept).encode())
+
+
+def entries(run: Run) -> list[dict[str, Any]]:
+    """All lines of the log."""
+    return [json.loads(line) for line in _lines(run.log)]
 
 
 def _step_of(line: str) -> float:
@@ -145,7 +165,7 @@ def _refuse_other(folder: Path, kept: Config, asked: Config) -> None:
         if before.get(name) != now.get(name):
             raise ConfigError(
                 f"{folder}: this run was started with {name}={before.get(name)}, not {now.get(name)}; "
-                "use the same settings to continue it, or another folder"
+                "use the same settings to continue it, another folder, or restart=True (--restart)"
             )
 
 

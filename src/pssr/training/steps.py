@@ -1,18 +1,21 @@
 """One training step: make bad twice, restore both, compare."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pssr.crappify.chain import Crappifier
-from pssr.errors import TrainingError
 from pssr.losses import TwoPass, total
 from pssr.networks import Generator
+from pssr.training.distributed import ALONE, World
 
 OFFSET_PER_GAIN = 0.2  # offsets are better known than gains: the darkest pixels are many
+GROUP = 4  # bundles whose noise is drawn together: the same however a batch is divided among forwards and processes
+
+Draws = Callable[[int], torch.Generator]  # by number of the group within the batch
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Learner:
         clip: largest norm of the gradient.
         dtype: in which the network computes; the weights stay float32.
         gain: bundles are made brighter or darker by up to this share.
+        world: the processes that share a batch.
+        scaler: keeps small gradients of float16 from becoming 0; it does nothing for other types.
     """
 
     net: Generator
@@ -36,18 +41,55 @@ class Learner:
     clip: float
     dtype: torch.dtype
     gain: float = 0.0
+    world: World = ALONE
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
 
 
-def two_pass(
+@dataclass(frozen=True)
+class Learned:
+    """What became of one step.
+
+    Args:
+        loss: of the whole batch; not a number where the step was skipped.
+        terms: of the loss, by name.
+        skipped: whether loss or gradient was not a number, so that the weights stayed as they were.
+    """
+
+    loss: float
+    terms: Mapping[str, float]
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class Lows:
+    """Both bad copies of some bundles, and what both should become.
+
+    Args:
+        first: (N, F, h, w).
+        second: likewise, of another draw.
+        good: (N, F, H, W) on the same scale.
+    """
+
+    first: Tensor
+    second: Tensor
+    good: Tensor
+
+
+def groups(batch: int) -> list[range]:
+    """The items of a batch whose noise is drawn together."""
+    return [range(k, min(k + GROUP, batch)) for k in range(0, batch, GROUP)]
+
+
+def made_bad(
     learner: Learner,
     good: Float[Tensor, "n f h w"],
     rng: torch.Generator,
     real: Float[Tensor, "n f low_h low_w"] | None = None,
-) -> TwoPass:
-    """Both answers of the network, from one forward over both bad copies.
+) -> Lows:
+    """Two bad copies of good bundles, as bright as one another.
 
     Args:
-        learner: the network and its crappifier.
+        learner: its crappifier and gain.
         good: bundles on the 0..1 scale.
         rng: every draw comes from here.
         real: bad bundles as the microscope made them, not a number where there are none; they take the place of the first
@@ -55,13 +97,18 @@ def two_pass(
     """
     first, second = learner.crappifier.two_draws(good, rng)
     lows = beside_real(repeated_alike(first, good), real), repeated_alike(second, good)
-    lows, good = _brightened(lows, good, learner.gain, rng)
-    low = torch.cat(lows).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(good.device.type, dtype=learner.dtype, enabled=learner.dtype != torch.float32):
+    (first, second), good = _brightened(lows, good, learner.gain, rng)
+    return Lows(first, second, good)
+
+
+def two_pass(learner: Learner, lows: Lows) -> TwoPass:
+    """Both answers of the network, from one forward over both bad copies."""
+    low = torch.cat((lows.first, lows.second)).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(low.device.type, dtype=learner.dtype, enabled=learner.dtype != torch.float32):
         answers = learner.net(low)
     one, other = answers.float().chunk(2)
-    middle = good.shape[1] // 2
-    return TwoPass(one, other, good[:, middle : middle + 1])
+    middle = lows.good.shape[1] // 2
+    return TwoPass(one, other, lows.good[:, middle : middle + 1])
 
 
 def beside_real(low: Tensor, real: Tensor | None) -> Tensor:
@@ -112,35 +159,85 @@ def _brightened(
 def learn(
     learner: Learner,
     good: Float[Tensor, "n f h w"],
-    rng: torch.Generator,
+    draws: Draws,
     lr: float,
+    *,
+    batch: int,
+    micro: int | None = None,
     real: Float[Tensor, "n f low_h low_w"] | None = None,
-) -> tuple[float, dict[str, float]]:
-    """One step of the optimizer on both copies together.
+) -> Learned:
+    """One step of the optimizer, on both copies of a batch that may be divided among processes and forwards.
 
     Args:
         learner: what learns.
-        good: bundles on the 0..1 scale, on the device.
-        rng: on the same device.
+        good: this process's bundles of the batch, on the 0..1 scale and on the device.
+        draws: the generator of each group of the batch, on the same device.
         lr: learning rate of this step.
-        real: as for `two_pass`.
+        batch: bundles of all processes.
+        micro: bundles in one forward; None for all.
+        real: as for `made_bad`.
 
     Returns:
-        The loss, and its terms by name.
-
-    Raises:
-        TrainingError: loss or gradient is not a number; the weights are as before the step.
+        The loss of the whole batch, and its terms by name.
     """
-    loss, terms = total(two_pass(learner, good, rng, real), learner.weights)
+    # A layer that keeps running means has changed them before it is known that the step will do.
+    kept = [buffer.clone() for buffer in learner.net.buffers()]
     learner.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(list(learner.net.parameters()), learner.clip)
-    value = float(loss.detach())
-    if not (torch.isfinite(norm) and torch.isfinite(loss)):
-        raise TrainingError(
-            f"loss: {value} with a gradient of {float(norm)}; use a lower train.lr, or train.precision=fp32"
-        )
-    for group in learner.optimizer.param_groups:
-        group["lr"] = lr
-    learner.optimizer.step()
-    return value, {name: float(term.detach()) for name, term in terms.items()}
+    try:
+        sums = [
+            _backward(learner, part, len(part.good) / batch)
+            for part in _parts(learner, good, draws, batch, micro, real)
+        ]
+    except BaseException:
+        _put_back(learner, kept)
+        raise
+    names = ("loss", *learner.weights)
+    found = torch.stack(sums).sum(0) if sums else torch.zeros(len(names), device=good.device)
+    found = learner.world.summed(learner.net.parameters(), found)
+    learner.scaler.unscale_(learner.optimizer)
+    norm = torch.nn.utils.clip_grad_norm_(_trained(learner), learner.clip)
+    values = dict(zip(names, found.tolist(), strict=True))
+    fine = bool(torch.isfinite(norm)) and bool(torch.isfinite(found).all())
+    if fine:
+        for group in learner.optimizer.param_groups:
+            group["lr"] = lr
+        learner.scaler.step(learner.optimizer)
+    else:
+        _put_back(learner, kept)
+    learner.scaler.update()
+    loss = values.pop("loss")
+    return Learned(loss if fine else float("nan"), values, skipped=not fine)
+
+
+def _parts(
+    learner: Learner, good: Tensor, draws: Draws, batch: int, micro: int | None, real: Tensor | None
+) -> Iterator[Lows]:
+    """The bad copies of this process's bundles, as many at a time as go through the network together."""
+    made, start = [], 0
+    for number in learner.world.share(len(groups(batch))):
+        stop = start + len(groups(batch)[number])
+        partner = None if real is None else real[start:stop]
+        made.append(made_bad(learner, good[start:stop], draws(number), partner))
+        start = stop
+    if not made:
+        return
+    whole = [torch.cat(copies) for copies in zip(*((m.first, m.second, m.good) for m in made), strict=True)]
+    for first, second, sharp in zip(*(torch.split(copies, micro or start) for copies in whole), strict=True):
+        yield Lows(first, second, sharp)
+
+
+def _backward(learner: Learner, lows: Lows, share: float) -> Tensor:
+    """Add the gradient of some bundles; the loss and its terms, each as its share of the batch's."""
+    loss, terms = total(two_pass(learner, lows), learner.weights)
+    learner.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
+    return torch.stack([loss.detach(), *(terms[name].detach() for name in learner.weights)]) * share
+
+
+@torch.no_grad()
+def _put_back(learner: Learner, kept: list[Tensor]) -> None:
+    for buffer, before in zip(learner.net.buffers(), kept, strict=True):
+        buffer.copy_(before)
+
+
+def _trained(learner: Learner) -> list[torch.nn.Parameter]:
+    return [p for p in learner.net.parameters() if p.requires_grad]

@@ -1,0 +1,82 @@
+"""What is measured before a training, and what it will take: seen before the first step."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pssr.config import Config
+from pssr.training.prepare import LR, TRIAL, Bench, generator, learner, patches
+from pssr.training.steps import GROUP
+from pssr.training.trial import batch_that_fits, found_lr, tried
+
+FREE_CPU = 4 * 1024**3  # bytes taken for free where the system does not say
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was found by trying.
+
+    Args:
+        config: with nothing left to be measured.
+        step_s: seconds of a step, of all processes together.
+        memory_bytes: that a step needs on each device.
+    """
+
+    config: Config
+    step_s: float
+    memory_bytes: int
+
+
+def planned(config: Config, given: Bench) -> Plan:
+    """Try a few steps, and settle what the settings leave open.
+
+    Args:
+        config: fitted to the movies.
+        given: the material.
+    """
+    batch = config.data.batch or GROUP
+    provisional = config.changed({"data.batch": batch, "train.lr": config.train.lr or LR})
+
+    def draw(number: int) -> torch.Generator:
+        return generator(config.seed, number, TRIAL, given.device)
+
+    trial = tried(
+        lambda name: learner(provisional, given, name), _batch(provisional, given, 0, min(batch, GROUP)), draw,
+        config.train.precision,
+    )  # fmt: skip
+    found: dict[str, object] = {"train.precision": trial.precision}
+    if config.data.batch == 0:
+        batch = batch_that_fits(trial.per_bundle, trial.weights, free_bytes(given.device))
+    if config.train.lr == 0:
+        found["train.lr"] = found_lr(
+            learner(provisional, given, trial.precision), lambda k: _batch(provisional, given, k, batch), draw
+        )
+    resolved = config.changed({**found, "data.batch": batch})
+    together = min(batch, config.train.micro or batch)
+    return Plan(
+        resolved,
+        trial.bundle_s * batch / given.world.size,
+        int(trial.per_bundle * together / given.world.size + trial.weights),
+    )
+
+
+def free_bytes(device: torch.device) -> float:
+    """Memory of a device that nothing uses."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        with Path("/proc/meminfo").open(encoding="ascii") as lines:
+            return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        return float(FREE_CPU)
+
+
+def _batch(config: Config, given: Bench, step: int, count: int) -> Sequence[Tensor]:
+    """Patches of a step, and their partners."""
+    made = patches(config, given, given.train, config.data.patch_px, count)
+    items = zip(*(made[step * count + k] for k in range(count)), strict=True)
+    return [torch.from_numpy(np.stack(parts)).to(given.device) for parts in items]
