@@ -47,6 +47,7 @@ def train(
     crappifier: Callable[..., torch.Tensor] | None = None,
     channel: str | int | None = None,
     settings: dict[str, Any] | None = None,
+    restart: bool = False,
     **top: Any,
 ) -> Predictor:
     """Train on high-resolution material alone and give the model back; the same call again continues.
@@ -62,7 +63,8 @@ def train(
         crappifier: your own `(N, F, H, W)[, rng] -> (N, F, H / scale, W / scale)` instead of the config's.
         channel: name or number, or `all`; needed where a file has several.
         settings: by path, such as `{"train.max_time_s": 600}`.
-        top: settings of the first level, such as `scale=4, frames=3`; and `scene`, `axes`, `series`, `phase`, `missing`, as
+        restart: whether a run that is in the folder is removed first.
+        top: settings of the first level, such as `scale=4, frames=3, init="runs/other"`; and `scene`, `axes`, `series`, `phase`, `missing`, as
             for `open_stack`.
 
     Raises:
@@ -76,7 +78,8 @@ def train(
     if low == []:
         raise ConfigError("low: none given; name a partner for each source, or leave it out")
     good, lows = (_opened(given, axis=config.axis, channel=channel, **choices) for given in (source, low))
-    with closing(fit(config, good, out, lows=lows, crappifier=[crappifier] if crappifier else [])) as events:
+    steps = [crappifier] if crappifier else []
+    with closing(fit(config, good, out, lows=lows, crappifier=steps, restart=restart)) as events:
         for _ in events:
             pass
     # What this process has just trained with needs no further trust.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from small_runs import config, losses, movie
 
-from pssr.errors import ModelError
+from pssr.errors import ConfigError, ModelError
 from pssr.model_file import load
 from pssr.training.checkpoint import digest, load_state, save_state
 from pssr.training.events import Noted, Step
@@ -103,3 +103,14 @@ def test_at_every_moment_of_a_save_a_whole_state_is_there(tmp_path: Path, monkey
     found = load_state(run, [])
     assert found
     assert found[0]["step"] == 3
+
+
+def test_a_run_of_another_version_is_refused_with_both_versions(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    path = tmp_path / "run/state.pt"
+    state = torch.load(path, weights_only=True)
+    del state["sha256"]
+    state["version"] = "0.0.9"
+    torch.save({**state, "sha256": digest(state)}, path)
+    with pytest.raises(ConfigError, match=r"was begun by pssr-toolkit 0.0.9, this is .* restart=True"):
+        list(fit(config(train__steps=4), [movie()], tmp_path / "run"))

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from pssr.errors import ConfigError, ModelError, ReadError, ShapeError, Training
 from pssr.model_file import load
 from pssr.training.events import PhaseStarted, Saved, Step, Validated
 from pssr.training.fit import fit
+from pssr.training.runs import runs
 from pssr.training.steps import learn
 
 
@@ -30,11 +32,19 @@ def test_a_run_leaves_everything_that_is_needed(tmp_path: Path):
     assert kinds[-1] is Saved
     assert kinds.count(Step) == 60
     assert kinds.count(Validated) == 3
-    assert {p.name for p in (tmp_path / "run").iterdir()} == {
-        ".lock", "config.yaml", "model.safetensors", "state.pt", "log.jsonl", "samples", "curves.png",
+    names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert {name for name in names if not name.startswith("events.")} == {
+        ".lock", "config.yaml", "split.json", "model.safetensors", "state.pt", "log.jsonl", "samples", "curves.png",
     }  # fmt: skip
     assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
     assert [e.progress for e in events if isinstance(e, Step)][-1] == 1
+
+
+def test_what_is_held_back_is_written_down(tmp_path: Path):
+    list(fit(config(train__steps=2), [movie(), movie(seed=1)], tmp_path / "run"))
+    found = json.loads((tmp_path / "run/split.json").read_text())
+    assert found["learned_from"][1] == {"movie": 1, "name": "movie 1", "frames": [0, 25], "rows": [0, 48]}
+    assert found["held_back"][1] == {"movie": 1, "name": "movie 1", "frames": [27, 30], "rows": [0, 48]}
 
 
 def test_patches_are_no_larger_than_the_smallest_movie(tmp_path: Path):
@@ -189,6 +199,88 @@ def test_a_lower_learning_rate_may_continue_a_run(tmp_path: Path):
     list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
     list(fit(config(train__steps=4, train__lr=1e-4), [movie()], tmp_path / "run"))
     assert load(tmp_path / "run").steps == 4
+
+
+def test_a_restart_begins_anew_and_removes_what_was_there(tmp_path: Path):
+    run = tmp_path / "run"
+    list(fit(config(seed=1, train__steps=20), [movie()], run))
+    (run / "mine.txt").write_text("notes")
+    with pytest.raises(ConfigError, match="restart=True"):
+        next(fit(config(train__steps=12), [movie()], run))
+    first = fit(config(train__steps=12), [movie()], run, restart=True)
+    with closing(first):
+        assert next(first).step == 0
+        # Nothing is removed before training begins.
+        assert load(run).steps == 20
+    list(fit(config(train__steps=12), [movie()], run, restart=True))
+    assert load(run).steps == 12
+    assert not list((run / "samples").glob("*20.png"))
+    assert (run / "mine.txt").read_text() == "notes"
+    list(fit(config(train__steps=12), [movie()], tmp_path / "other"))
+    assert losses(run) == losses(tmp_path / "other")
+
+
+def test_a_training_ends_when_it_gets_no_better_and_the_best_is_kept(tmp_path: Path):
+    class Worse:
+        """Good frames at first, then nothing but noise: the held-back frames are restored worse and worse."""
+
+        calls = 0
+
+        def __call__(self, frames, rng):
+            self.calls += 1
+            small = frames[:, :, ::2, ::2]
+            spoiled = torch.rand(small.shape, generator=rng)
+            return spoiled if self.calls > 150 else small
+
+    asked = config(train__steps=2000, train__patience=3, train__validate_every=10, train__ema=0.0)
+    events = list(fit(asked, [movie()], tmp_path / "run", crappifier=[Worse()]))
+    scores = [event.psnr for event in events if isinstance(event, Validated)]
+    assert events[-1].finished
+    assert len(scores) < 200
+    assert max(scores) not in scores[-3:]
+    assert load(tmp_path / "run").scores["psnr"] == max(scores)
+    assert load(tmp_path / "run").steps == 10 * (1 + scores.index(max(scores)))
+    again = list(fit(asked, [movie()], tmp_path / "run", crappifier=[Worse()]))
+    assert [type(event) for event in again] == [PhaseStarted, Saved]
+    assert load(tmp_path / "run").scores["psnr"] == max(scores)
+
+
+def test_a_failure_is_told_in_the_log(tmp_path: Path):
+    calls = []
+
+    def breaks(frames, rng):
+        calls.append(1)
+        return frames[:, :, ::2, ::2] * (float("nan") if len(calls) > 60 else 1.0)
+
+    with pytest.raises(TrainingError):
+        list(fit(config(), [movie()], tmp_path / "run", crappifier=[breaks]))
+    last = json.loads((tmp_path / "run/log.jsonl").read_text().splitlines()[-1])
+    assert last["failed"].startswith("loss: 20 steps in a row")
+    assert [run.state for run in runs(tmp_path)] == ["failed"]
+
+
+def test_half_precision_learns_and_goes_on(tmp_path: Path):
+    asked = config(train__precision="fp16", train__steps=30)
+    first = fit(asked, [movie()], tmp_path / "run")
+    with closing(first):
+        for event in first:
+            if isinstance(event, Step) and event.step == 12:
+                break
+    events = list(fit(asked, [movie()], tmp_path / "run"))
+    assert events[0].precision == "fp16"
+    assert np.mean(list(losses(tmp_path / "run").values())[-1:]) < losses(tmp_path / "run")[10]
+    assert all(weight.isfinite().all() for weight in load(tmp_path / "run").weights.values())
+
+
+def test_the_plan_comes_first_and_writes_nothing(tmp_path: Path):
+    with closing(fit(config(), [movie()], tmp_path / "deep" / "run")) as events:
+        plan = next(events)
+    assert (plan.steps, plan.batch, plan.movies, plan.planes, plan.train_bundles, plan.held_bundles) == (
+        60, 4, 1, 30, 25, 3,
+    )  # fmt: skip
+    assert plan.left_s > 0
+    assert plan.memory_bytes > 1e5
+    assert not (tmp_path / "deep").exists()
 
 
 def test_an_own_step_is_kept_with_its_settings(tmp_path: Path):

@@ -1,8 +1,10 @@
 """What a person sees while something long is running: bars on a terminal, plain lines in a log file."""
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -21,7 +23,11 @@ from pssr.training.events import Event, Noted, PhaseStarted, Saved, Step, Valida
 LINE_EVERY_S = 15.0  # between progress lines where there is no terminal to draw a bar on
 CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Show = Callable[[str, float], None]
+
+class Show(Protocol):
+    """How far a stage is, 0..1, and what else there is to say."""
+
+    def __call__(self, stage: str, share: float, note: str = "") -> None: ...  # noqa: D102
 
 
 def report(line: str) -> None:
@@ -38,38 +44,48 @@ def stages() -> Iterator[Show]:
         TaskProgressColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=CONSOLE, disable=not CONSOLE.is_terminal) as bars:
         tasks: dict[str, TaskID] = {}
         said: dict[str, float] = {}
+        began: dict[str, tuple[float, float]] = {}
 
-        def show(stage: str, share: float) -> None:
+        def show(stage: str, share: float, note: str = "") -> None:
+            now = time.monotonic()
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=1.0)
-            bars.update(tasks[stage], completed=share)
-            due = time.monotonic() - said.get(stage, -LINE_EVERY_S) >= LINE_EVERY_S or share >= 1
+                tasks[stage] = bars.add_task(stage, total=1.0, note="")
+                began[stage] = (now, share)
+            bars.update(tasks[stage], completed=share, note=note)
+            due = now - said.get(stage, -LINE_EVERY_S) >= LINE_EVERY_S or share >= 1
             if not CONSOLE.is_terminal and due:
-                said[stage] = time.monotonic()
-                report(f"{stage}: {int(100 * share)} %")
+                said[stage] = now
+                left = _left_s(*began[stage], now, share)
+                told = [f"about {duration(left)} left"] if left else []
+                report(f"{stage}: {', '.join([f'{int(100 * share)} %', *told, *filter(None, [note])])}")
 
         yield show
 
 
+def _left_s(start: float, first: float, now: float, share: float) -> float:
+    """Seconds that a stage will still take at the speed it has had; 0 where that is not known."""
+    return (now - start) * (1 - share) / (share - first) if now > start and first < share < 1 else 0.0
+
+
 def follow(events: Iterator[Event]) -> bool:
     """Show a training until it ends; whether it is finished, rather than interrupted."""
-    finished = False
+    finished, score = False, ""
     with stages() as show:
         for event in events:
             match event:
                 case PhaseStarted():
                     report(plan(event))
                 case Step():
-                    show("train", event.progress)
+                    show("train", event.progress, f"step {event.step}{score}")
                 case Validated():
-                    report(
-                        f"step {event.step}: restored {event.psnr:.2f} dB, bicubic {event.bicubic_psnr:.2f} dB, "
-                        f"SSIM {event.ssim:.3f}, picture {event.picture}"
-                    )
+                    score = f", restored {event.psnr:.2f} dB, bicubic {event.bicubic_psnr:.2f} dB"
+                    likeness = f", SSIM {event.ssim:.3f}" if math.isfinite(event.ssim) else ""
+                    report(f"step {event.step}{score}{likeness}, picture {event.picture}")
                 case Noted():
                     report(event.message)
                 case Saved():

@@ -1,6 +1,7 @@
 """`pssr train`."""
 
 import os
+import re
 import signal
 from itertools import chain
 from pathlib import Path
@@ -8,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Inputs, Missing, Phase, Register, Scene, Series
+from pssr.cli.options import Axes, Inputs, Missing, Phase, Register, Scene, Series
 from pssr.cli.slurm import requeue
 from pssr.cli.stopping import WARNINGS, noted
 
 if TYPE_CHECKING:
     from pssr.config import Config
+    from pssr.io.open import Choices
 
+EACH = "each"  # channel
 TEMPORARY = 75  # exit code of a job that will go on later, as sysexits.h has it
 
 
@@ -48,7 +51,13 @@ def train(
     steps: Annotated[int | None, typer.Option(help="training steps in all")] = None,
     batch: Annotated[int | None, typer.Option(help="patches in a step; 0 takes as many as fit")] = None,
     max_time: Annotated[float | None, typer.Option(help="seconds of training in all")] = None,
-    channel: Channel = None,
+    channel: Annotated[
+        str | None,
+        typer.Option(
+            help="name or number of the channel; all for one model of all, each for one model of each, in folders of their names",
+            show_default=False,
+        ),
+    ] = None,
     scene: Scene = None,
     axes: Axes = None,
     series: Series = None,
@@ -77,16 +86,11 @@ def train(
     pssr train stack.tif -o runs/em --preset zstack --axes ZYX --set crappifier.poisson.peak=[50,200]
     """
     # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
-    from contextlib import closing
-
-    from pssr.api import movies
     from pssr.assignments import assignments
-    from pssr.cli.show import CONSOLE, follow, plan, report
+    from pssr.cli.show import CONSOLE
     from pssr.io.open import Choices
-    from pssr.training.events import PhaseStarted
-    from pssr.training.fit import fit
 
-    CONSOLE.quiet = os.environ.get("RANK", "0") != "0"
+    CONSOLE.quiet = not first_process()
     named = {
         "scale": scale, "frames": frames, "network.edsr.size": size, "train.steps": steps, "data.batch": batch,
         "train.max_time_s": max_time, "train.device": device, "seed": seed, "data.align": register or None,
@@ -95,25 +99,75 @@ def train(
     chosen = begun(preset, config, init).changed({k: v for k, v in named.items() if v is not None})
     chosen = chosen.changed(assignments(settings or []))
     choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
-    found, lows = (
-        movies(given, axis=chosen.axis, channel=channel, **choices) for given in (inputs, low or [])
-    )
-    for note in dict.fromkeys(f"{m.stack.path.name}: {note}" for m in found + lows for note in m.stack.notes):
+    for folder, one in runs_of(out, inputs, channel, choices):
+        train_one(chosen, folder, inputs, low or [], one, choices, restart=restart, dry_run=dry_run)
+
+
+def runs_of(
+    out: Path, inputs: list[Path], channel: str | None, choices: "Choices"
+) -> list[tuple[Path, str | None]]:
+    """Run folders and their channels: one, or with `each` one for each channel."""
+    # Imported here because torch takes seconds.
+    from pssr.api import files
+    from pssr.io.open import open_stack
+
+    if channel != EACH:
+        return [(out, channel)]
+    names = open_stack(files(inputs, series=choices.get("series"))[0], **choices).channels
+    folders = [re.sub(r"[^\w.-]+", "_", name).strip("._") or "channel" for name in names]
+    # Names that differ by signs alone.
+    folders = [f"{folder}_{k}" if folders.count(folder) > 1 else folder for k, folder in enumerate(folders)]
+    return [(out / folder, name) for folder, name in zip(folders, names, strict=True)]
+
+
+def train_one(
+    config: "Config",
+    out: Path,
+    inputs: list[Path],
+    low: list[Path],
+    channel: str | None,
+    choices: "Choices",
+    *,
+    restart: bool,
+    dry_run: bool,
+) -> None:
+    """Train one model, and show it."""
+    # Imported here because torch takes seconds.
+    from contextlib import closing
+
+    from pssr.api import movies
+    from pssr.cli.show import follow, plan, report
+    from pssr.training.events import PhaseStarted
+    from pssr.training.fit import fit
+
+    good, lows = (movies(given, axis=config.axis, channel=channel, **choices) for given in (inputs, low))
+    for note in dict.fromkeys(f"{m.stack.path.name}: {note}" for m in good + lows for note in m.stack.notes):
         report(note)
     received: list[int] = []
-    events = fit(chosen, found, out, lows=lows, restart=restart, asked_to_stop=lambda: bool(received))
+    events = fit(config, good, out, lows=lows, restart=restart, asked_to_stop=lambda: bool(received))
     with closing(events):
         # Until here nothing is lost by leaving at once; from here on a step is always done to its end.
         first = next(events)
         if dry_run:
             assert isinstance(first, PhaseStarted)
-            print(plan(first))
+            tell(f"{out}: {plan(first)}")
             return
         with noted(received):
             finished = follow(chain([first], events))
     if not finished:
         leave_for_now(received)
-    print(f"model: {out / 'model.safetensors'}\nnext:  pssr predict {out} LOW_RESOLUTION_FILES -o restored/")
+    tell(f"model: {out / 'model.safetensors'}\nnext:  pssr predict {out} LOW_RESOLUTION_FILES -o restored/")
+
+
+def tell(lines: str) -> None:
+    """Print what is the result, once for all processes."""
+    if first_process():
+        print(lines)
+
+
+def first_process() -> bool:
+    """Whether this is the one of those that `torchrun` started that speaks and writes."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def begun(preset: str | None, config: Path | None, init: Path | None) -> "Config":
@@ -131,10 +185,10 @@ def begun(preset: str | None, config: Path | None, init: Path | None) -> "Config
 
 def leave_for_now(received: list[int]) -> None:
     """The training is saved; a job that was warned by its scheduler asks to be run again."""
-    from pssr.cli.show import CONSOLE, report
+    from pssr.cli.show import report
 
     if received and received[0] in WARNINGS:
-        if not CONSOLE.quiet:
+        if first_process():
             report(requeue())
         raise SystemExit(TEMPORARY)
     raise SystemExit(128 + (received[0] if received else signal.SIGTERM))

@@ -33,6 +33,15 @@ class Piece:
             tuple(self.start + t for t in window) for window in windows(self.stop - self.start, frames, ends)
         ]
 
+    def told(self, names: Sequence[str]) -> dict[str, object]:
+        """For people and scripts; each second number is one past the last."""
+        return {
+            "movie": self.movie,
+            "name": names[self.movie],
+            "frames": [self.start, self.stop],
+            "rows": [self.top, self.bottom],
+        }
+
 
 def split(
     shapes: Sequence[tuple[int, int, int]],

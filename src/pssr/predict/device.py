@@ -23,3 +23,12 @@ def choose_device(name: str = "auto") -> torch.device:
             f"device: '{name}' is not available here ({str(error).splitlines()[0]}); use auto, cpu, cuda or mps"
         ) from error
     return device
+
+
+def memory_is_full(error: BaseException) -> bool:
+    """Whether an error says that memory, of whatever device, has run out."""
+    # On the CPU torch raises a plain RuntimeError.
+    told = any(words in str(error) for words in ("can't allocate memory", "not enough memory"))
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and told
+    )

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from pssr.errors import OutOfMemory, ShapeError
 from pssr.networks import Generator
-from pssr.predict.device import PRECISIONS
+from pssr.predict.device import PRECISIONS, memory_is_full
 from pssr.predict.tiles import tiles
 
 BUDGET_BYTES = 1024**3  # for the activations of one tile
@@ -45,19 +45,13 @@ def restore(
         try:
             return _tiled(net, bundle, side, device, PRECISIONS[precision])
         except (RuntimeError, MemoryError) as error:
-            if not _is_full(error):
+            if not memory_is_full(error):
                 raise
             if side <= SMALLEST_TILE or not net.local:
                 raise OutOfMemory(
                     f"{device}: out of memory at tiles of {side} px; close other programs or use a smaller network"
                 ) from error
             side = max(SMALLEST_TILE, min(side, max(h, w)) // 2)
-
-
-def _is_full(error: RuntimeError | MemoryError) -> bool:
-    """On the CPU torch raises a plain RuntimeError."""
-    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-    return known or "can't allocate memory" in str(error)
 
 
 def _tiled(

@@ -6,6 +6,7 @@ import pickle
 import struct
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -33,8 +34,8 @@ def save_state(run: Run, state: Mapping[str, Any]) -> None:
     Raises:
         WriteError: the disk is full; what was saved before is still there.
     """
-    buffer = io.BytesIO()
-    torch.save({**state, "sha256": digest(state)}, buffer)
+    buffer, signed = io.BytesIO(), {**state, "version": version("pssr-toolkit")}
+    torch.save({**signed, "sha256": digest(signed)}, buffer)
     # The new one is whole before the last one makes room for it.
     new = run.state.with_name("state.new.pt")
     write_whole(new, buffer.getvalue())
@@ -48,7 +49,7 @@ def load_state(run: Run, sources: Sequence[Source]) -> tuple[dict[str, Any], str
 
     Raises:
         ModelError: all that is there is damaged.
-        ConfigError: the run was started on other movies, or only its model is there.
+        ConfigError: the run was started on other movies or by another version, or only its model is there.
     """
     there = [path for path in (run.state, run.before) if path.is_file()]
     if not there:
@@ -66,6 +67,7 @@ def load_state(run: Run, sources: Sequence[Source]) -> tuple[dict[str, Any], str
         except DAMAGE as error:
             why.append(error)
             continue
+        _refuse_other_version(run, str(state.get("version")))
         _refuse_other_movies(run, before, sources)
         note = f"{there[0].name}: is damaged; training goes on from the state saved before it" if why else ""
         return state, note
@@ -113,6 +115,16 @@ def _pieces(tree: object) -> Iterator[bytes]:
             yield from _pieces(value)
     else:
         yield repr(tree).encode()
+
+
+def _refuse_other_version(run: Run, before: str) -> None:
+    """Another version may draw, round or schedule otherwise: the weights would not be those of one training."""
+    now = version("pssr-toolkit")
+    if before != now:
+        raise ConfigError(
+            f"{run.folder}: was begun by pssr-toolkit {before}, this is {now}; install that version to continue it, start from "
+            f"its model in another folder with init={run.folder} (--init), or say restart=True (--restart)"
+        )
 
 
 def _refuse_other_movies(run: Run, before: Sequence[Source], sources: Sequence[Source]) -> None:

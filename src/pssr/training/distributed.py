@@ -1,5 +1,6 @@
 """One training in several processes, started by `torchrun`: each takes its share of every batch."""
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pssr.errors import ConfigError, TrainingError
+from pssr.errors import ConfigError, PssrError, TrainingError
 from pssr.predict.device import choose_device
+from pssr.training.meeting import fresh
 
 PATIENCE = timedelta(
     minutes=10
@@ -57,7 +59,8 @@ class World:
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in trained]
         sizes = [g.numel() for g in grads]
         flat = torch.cat([*(g.reshape(-1) for g in grads), numbers.float()])
-        self._together(flat)
+        with self._together():
+            torch.distributed.all_reduce(flat)
         for p, g in zip(trained, torch.split(flat[: sum(sizes)], sizes), strict=True):
             p.grad = g.view_as(p).contiguous(memory_format=torch.preserve_format)
         return flat[sum(sizes) :]
@@ -69,7 +72,8 @@ class World:
         found = torch.tensor(
             [elapsed_s if self.first else 0.0, float(stop)], device=device, dtype=torch.float64
         )
-        self._together(found)
+        with self._together():
+            torch.distributed.all_reduce(found)
         return float(found[0]), bool(found[1] > 0)
 
     def device(self, name: str) -> torch.device:
@@ -91,25 +95,44 @@ class World:
         return torch.device("cuda", self.local_rank)
 
     def told(self, find: Callable[[], T]) -> T:
-        """What the first process finds, in all of them."""
+        """What the first process finds, in all of them; what it finds wrong, they raise as well.
+
+        Raises:
+            TrainingError: another process is gone.
+        """
         if self.size == 1:
             return find()
-        found = [find() if self.first else None]
-        torch.distributed.broadcast_object_list(found)
+        found: list[object] = [None, None]
+        if self.first:
+            try:
+                found[0] = find()
+            except PssrError as error:
+                found[1] = error
+        with self._together():
+            torch.distributed.broadcast_object_list(found)
+        if isinstance(found[1], PssrError):
+            raise found[1]
         return cast(T, found[0])
 
     def wait(self) -> None:
-        """Until all processes are here."""
-        if self.size > 1:
-            torch.distributed.barrier()
+        """Until all processes are here.
 
-    def _together(self, values: Tensor) -> None:
+        Raises:
+            TrainingError: another process is gone.
+        """
+        if self.size > 1:
+            with self._together():
+                torch.distributed.barrier()
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        """What all processes do at the same time."""
         try:
-            torch.distributed.all_reduce(values)
+            yield
         except RuntimeError as error:
             raise TrainingError(
-                f"process {self.rank}: another process of the training is gone "
-                f"({str(error).splitlines()[0]}); run the same command again to continue"
+                f"process {self.rank}: another process of the training is gone, or did not answer for "
+                f"{PATIENCE.total_seconds() / 60:.0f} minutes; run the same command again to continue"
             ) from error
 
 
@@ -118,7 +141,9 @@ ALONE = World()
 
 @contextmanager
 def world() -> Iterator[World]:
-    """The processes that `torchrun` started, joined while the block lasts; this one alone without it.
+    """The processes that `torchrun` started; this one alone without it.
+
+    They stay joined until the process ends: what they met by once, they cannot meet by again for a second training.
 
     Raises:
         ConfigError: the variables that torchrun sets are there in part.
@@ -133,13 +158,18 @@ def world() -> Iterator[World]:
             f"WORLD_SIZE: {size} processes, but {', '.join(missing)} is not set; start pssr by torchrun"
         )
     here = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
-    joined = torch.distributed.is_initialized()
-    if not joined:
+    if not torch.distributed.is_initialized():
         # gloo for what lies in memory, NCCL for what lies on a GPU.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        torch.distributed.init_process_group(backend, timeout=PATIENCE)
-    try:
-        yield here
-    finally:
-        if not joined:
-            torch.distributed.destroy_process_group()
+        meet = torch.distributed.rendezvous  # type: ignore[attr-defined]
+        store = fresh(next(meet("env://", here.rank, size, timeout=PATIENCE))[0], here.rank, size, PATIENCE)
+        torch.distributed.init_process_group(
+            backend, store=store, rank=here.rank, world_size=size, timeout=PATIENCE
+        )
+        atexit.register(_leave)
+    yield here
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -16,8 +16,9 @@ from pssr.crappify.chain import Step as CrappifierStep
 from pssr.crappify.chain import opened, part_of
 from pssr.data.intensity import Planes
 from pssr.errors import OutOfMemory, TrainingError
+from pssr.predict.device import memory_is_full
 from pssr.training.distributed import World, world
-from pssr.training.events import Event, Noted, PhaseStarted, Saved, Step, Validated
+from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
 from pssr.training.holding import signals_held
 from pssr.training.loader import batches
 from pssr.training.lock import locked
@@ -25,13 +26,12 @@ from pssr.training.optim import average, one_cycle
 from pssr.training.phases import Phase
 from pssr.training.plan import Plan, planned
 from pssr.training.prepare import CRAPPIFY, Bench, Job, bench, fitted, generator, prepare
-from pssr.training.run import Run, clear, settled, write_log
+from pssr.training.run import Run, clear, settled
 from pssr.training.saving import began, promote, resumed, save_all, save_model
 from pssr.training.sources import gathered
 from pssr.training.steps import Learned
-from pssr.training.watching import validated
+from pssr.training.watching import Watch, watched
 
-LOG_EVERY = 10  # steps
 SKIPS = 20  # steps in a row without a number that end a training
 
 
@@ -126,52 +126,59 @@ def fit(
         if here.first:
             if restart:
                 clear(run.folder)
-            began(run, progress.step)
+            began(run, job, progress.step)
         here.wait()
-        if found and found.note and here.first:
-            yield from _noted(run, progress, found.note)
-        yield from _all_phases(run, given, job, progress, plan, asked_to_stop)
+        with watched(run, progress.step, writes=here.first) as watch:
+            if found and found.note:
+                yield watch.noted(progress.step, found.note)
+            yield from _all_phases(watch, given, job, progress, plan, asked_to_stop)
 
 
 def _all_phases(
-    run: Run, given: Bench, job: Job, progress: Progress, plan: Plan, asked_to_stop: Callable[[], bool]
+    watch: Watch, given: Bench, job: Job, progress: Progress, plan: Plan, asked_to_stop: Callable[[], bool]
 ) -> Generator[Event, None, None]:
-    here, config = given.world, run.config
+    here, run = given.world, watch.run
+    config, failure = run.config, None
     try:
         for number, phase in enumerate(job.phases):
             if progress.share(config) >= phase.until and progress.step:
                 continue
             if number and not progress.finished(config):
                 yield _started(run, given, job, phase, progress, plan)
-            yield from _train(run, here, job, phase, progress, asked_to_stop)
+            yield from _train(watch, here, job, phase, progress, asked_to_stop)
             if progress.stop:
                 break
+    except Exception as error:
+        failure = error
+        raise
     finally:
         # An error within a step may have left half of it: then what was saved before is better.
         if progress.whole and here.first:
             save_all(run, job, _state(progress))
-    here.wait()
+        if failure:
+            watch.ended(progress.step, failure)
     finished = progress.finished(config)
-    if here.first:
-        if finished:
-            promote(run, progress.worse)
-            write_log(run, step=progress.step, finished=True)
-        yield Saved(progress.step, run.model, finished)
+    if finished and here.first:
+        promote(run, progress.worse)
+        watch.ended(progress.step)
+    here.wait()
+    yield Saved(progress.step, run.model, finished)
 
 
 def _train(
-    run: Run, here: World, job: Job, phase: Phase, progress: Progress, asked_to_stop: Callable[[], bool]
+    watch: Watch, here: World, job: Job, phase: Phase, progress: Progress, asked_to_stop: Callable[[], bool]
 ) -> Generator[Event, None, None]:
-    config, saved = run.config, time.monotonic()
+    run, saved = watch.run, time.monotonic()
+    config = run.config
     # Closed here and not when nobody holds it any more: its workers would outlive the training.
     with closing(batches(config, phase.patches, progress.step, here, job.device)) as parts:
         while progress.share(config) < phase.until and not progress.finished(config):
-            yield from _step(run, here, job, phase, progress, parts)
+            yield from _step(watch, job, phase, progress, parts)
             progress.elapsed_s, stop = here.agreed(progress.elapsed_s, asked_to_stop(), job.device)
             progress.stop = "asked to stop" if stop else ""
             finished = progress.finished(config)
             if job.held and (finished or progress.step % config.train.validate_every == 0):
-                yield _validated(run, job, progress)
+                yield _validated(watch, job, progress)
             if config.train.patience:
                 progress.worse = here.told(lambda: progress.worse)
             if stop:
@@ -183,15 +190,15 @@ def _train(
 
 
 def _step(
-    run: Run, here: World, job: Job, phase: Phase, progress: Progress, parts: Iterator[list[Tensor]]
+    watch: Watch, job: Job, phase: Phase, progress: Progress, parts: Iterator[list[Tensor]]
 ) -> Generator[Event, None, None]:
-    config, start = run.config, time.perf_counter()
+    config, start = watch.run.config, time.perf_counter()
     lr = one_cycle(progress.share(config), config.train.lr)
     given = [patch.to(job.device, non_blocking=True) for patch in next(parts)]
     micro = progress.micro
     with signals_held():
         progress.whole = False
-        done = _learned(run, job, phase, progress, given, lr)
+        done = _learned(config.seed, job, phase, progress, given, lr)
         progress.step += 1
         weights = job.learner.net.state_dict()
         average(job.averaged.state_dict(), weights, step=progress.step, memory=config.train.ema)
@@ -199,27 +206,24 @@ def _step(
         progress.elapsed_s += time.perf_counter() - start
         progress.whole = True
     if progress.micro != micro:
-        note = (
-            f"out of memory: {progress.micro} patches go through at once from here on; the result is the same"
+        yield watch.noted(
+            progress.step,
+            f"out of memory: {progress.micro} patches go through at once from here on; the result is the same",
         )
-        yield from _noted(run, progress, note)
     if progress.skipped >= SKIPS:
         raise TrainingError(
             f"loss: {SKIPS} steps in a row gave no number, the last with loss {done.terms}; use a lower train.lr, or "
             "train.precision=fp32"
         )
-    if here.first and progress.step % LOG_EVERY == 0:
-        elapsed_s = round(progress.elapsed_s, 3)
-        write_log(run, step=progress.step, loss=done.loss, **done.terms, lr=lr, elapsed_s=elapsed_s)
-    share = progress.share(config)
-    yield Step(progress.step, done.loss, done.terms, lr, progress.elapsed_s, share)
+    watch.learned(progress.step, done, lr, progress.elapsed_s)
+    yield Step(progress.step, done.loss, done.terms, lr, progress.elapsed_s, progress.share(config))
 
 
 def _learned(
-    run: Run, job: Job, phase: Phase, progress: Progress, given: Sequence[Tensor], lr: float
+    seed: int, job: Job, phase: Phase, progress: Progress, given: Sequence[Tensor], lr: float
 ) -> Learned:
     """One step; with half as many patches at once, and the same result, for as long as memory is too small."""
-    seed, step, device = run.config.seed, progress.step, job.device
+    step, device = progress.step, job.device
     while True:
         try:
             return phase.learn(
@@ -229,8 +233,8 @@ def _learned(
             # Another process is gone; nothing has changed here.
             progress.whole = True
             raise
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_memory(error):
+        except (RuntimeError, MemoryError) as error:
+            if not memory_is_full(error):
                 raise
             progress.whole = True
             at_once = progress.micro or len(given[0])
@@ -244,18 +248,11 @@ def _learned(
             torch.cuda.empty_cache()
 
 
-def _is_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
-
-
-def _noted(run: Run, progress: Progress, message: str) -> Generator[Event, None, None]:
-    write_log(run, step=progress.step, note=message)
-    yield Noted(progress.step, message)
-
-
-def _validated(run: Run, job: Job, progress: Progress) -> Validated:
-    event = validated(run, job, progress.step)
-    progress.scores = {"psnr": event.psnr, "bicubic_psnr": event.bicubic_psnr, "ssim": event.ssim}
+def _validated(watch: Watch, job: Job, progress: Progress) -> Validated:
+    run, event = watch.run, watch.validated(job, progress.step)
+    scores = {"psnr": event.psnr, "bicubic_psnr": event.bicubic_psnr, "ssim": event.ssim}
+    # The tiniest frames have no SSIM, and a model file holds numbers.
+    progress.scores = {name: score for name, score in scores.items() if math.isfinite(score)}
     better = event.psnr > progress.best
     progress.best, progress.worse = max(event.psnr, progress.best), 0 if better else progress.worse + 1
     if better and run.config.train.patience:

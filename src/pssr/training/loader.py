@@ -1,19 +1,26 @@
 """Batches of good bundles for one process of a training, from any step on."""
 
 import signal
-from collections.abc import Generator
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, default_collate
 
 from pssr.config import Config
 from pssr.data.patches import Patches
 from pssr.errors import PssrError, TrainingError
 from pssr.training.distributed import World
+from pssr.training.holding import Handler
 from pssr.training.steps import groups
 
 WARNINGS = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()
+CHILD = signal.SIGCHLD if hasattr(signal, "SIGCHLD") else None
 HANGS_S = 300.0  # that a worker may take for a batch
 
 
@@ -34,35 +41,89 @@ def batches(
     """
     batch, workers = config.data.batch, config.data.workers
     mine = [item for group in here.share(len(groups(batch))) for item in groups(batch)[group]]
-    loader: DataLoader[list[Tensor]] = DataLoader(
-        patches,  # type: ignore[arg-type]
+    loader: DataLoader[list[Tensor] | PssrError] = DataLoader(
+        Careful(patches),  # type: ignore[arg-type]
         batch_sampler=([k * batch + item for item in mine] for k in range(step, config.train.steps)),
         num_workers=workers,
+        collate_fn=_batch,
         pin_memory=device.type == "cuda",
         worker_init_fn=_deaf,
         timeout=HANGS_S if workers else 0,
         generator=torch.Generator(),  # else the loader would draw from, and change, torch's global one
     )
+    others = set(active_children())
     made = iter(loader)
+    helpers = [child for child in active_children() if child not in others]
+    raises = _on_death(helpers, signal.SIG_DFL)
     try:
         while True:
+            _on_death(helpers, raises)
             try:
-                batch_of_patches = next(made)
-            except StopIteration:
+                found = _next(made, helpers)
+            finally:
+                _on_death(helpers, signal.SIG_DFL)
+            if found is None:
                 return
-            except PssrError:
-                raise
-            except RuntimeError as error:
-                if not workers:
-                    raise
-                raise TrainingError(
-                    f"data.workers: a process that cuts patches died ({str(error).splitlines()[0]}); run the same command "
-                    "again to continue, with fewer workers or less data.cache_gb if memory was short"
-                ) from error
-            yield batch_of_patches
+            yield found
     finally:
-        # The workers are deaf to signals and end when their iterator does.
-        del made
+        _on_death(helpers, raises)
+        if workers:
+            # They are deaf to signals, and an error that is on its way out would keep them.
+            made._shutdown_workers()  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True)
+class Careful:
+    """Patches; in the place of one that cannot be made there is the reason.
+
+    Raised in a worker, it would come out with the worker's traceback for a sentence.
+    """
+
+    patches: Patches
+
+    def __getitem__(self, k: int) -> tuple[np.ndarray, ...] | PssrError:
+        """Patch k."""
+        try:
+            return self.patches[k]
+        except PssrError as error:
+            return error
+
+
+def _batch(items: list[tuple[np.ndarray, ...] | PssrError]) -> list[Tensor] | PssrError:
+    wrong = [item for item in items if isinstance(item, PssrError)]
+    made: list[Tensor] = [] if wrong else default_collate(items)
+    return wrong[0] if wrong else made
+
+
+def _next(made: Iterator[list[Tensor] | PssrError], helpers: Sequence[BaseProcess]) -> list[Tensor] | None:
+    """The next batch; None after the last."""
+    dead = [str(helper.pid) for helper in helpers if not helper.is_alive()]
+    try:
+        if dead:
+            raise RuntimeError(f"process {', '.join(dead)}")
+        found = next(made, None)
+    except RuntimeError as error:
+        # What a worker raised itself is a mistake of ours or of a part that was given.
+        if not helpers or str(error).startswith("Caught"):
+            raise
+        raise TrainingError(
+            f"data.workers: a process that cuts patches died ({str(error).splitlines()[0]}); run the same command "
+            "again to continue, with fewer workers or less data.cache_gb if memory was short"
+        ) from error
+    if isinstance(found, PssrError):
+        raise found
+    return found
+
+
+def _on_death(helpers: Sequence[BaseProcess], handler: Handler) -> Handler:
+    """Set what happens when a worker dies, and give back what did.
+
+    Torch raises, wherever the process happens to be: in the middle of a step, or of a save. Here this waits until a
+    batch is asked for. Only the main thread may set it, and only there torch does.
+    """
+    if CHILD is None or not helpers or threading.current_thread() is not threading.main_thread():
+        return None
+    return signal.signal(CHILD, signal.SIG_DFL if handler is None else handler)
 
 
 def _deaf(_worker: int) -> None:

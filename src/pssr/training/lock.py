@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ if sys.platform != "win32":
     import fcntl
 
 NAME = ".lock"
+LOOKS, LOOK_S = 4, 0.05
 
 
 @contextmanager
@@ -41,28 +43,53 @@ def locked(folder: Path) -> Iterator[None]:
             # The file of a run stays: whoever removes one that another process has just opened lets two in.
             if new and [inside.name for inside in folder.iterdir()] == [NAME]:
                 (folder / NAME).unlink()
-                folder.rmdir()
+                _remove_empty(new)
     finally:
         os.close(file)
 
 
-def _made(folder: Path) -> bool:
-    """Whether the folder came to be here, rather than in another process at the same time."""
+def _made(folder: Path) -> list[Path]:
+    """The folder and those above it that came to be here; none where another process made it at the same time."""
+    above = [parent for parent in folder.parents if not parent.exists()]
     folder.parent.mkdir(parents=True, exist_ok=True)
     try:
         folder.mkdir()
     except FileExistsError:
         if not folder.is_dir():
             raise
-        return False
-    return True
+        return []
+    return [folder, *above]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:
+            # Something else has come to be in it.
+            return
+
+
+def _lock(file: int) -> None:
+    """Take the lock; whoever only looks who holds it has it for a moment.
+
+    Raises:
+        BlockingIOError: it is held for longer.
+    """
+    for _ in range(LOOKS):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(LOOK_S)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _hold(folder: Path, file: int) -> None:
     if sys.platform == "win32":
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(file)
     except BlockingIOError as error:
         holder = os.pread(file, 200, 0).decode(errors="replace").strip() or "another process"
         raise ConfigError(

@@ -1,7 +1,7 @@
 """What is measured before a training, and what it will take: seen before the first step."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pssr.config import Config
+from pssr.training.distributed import ALONE
 from pssr.training.prepare import LR, TRIAL, Bench, generator, learner, patches
 from pssr.training.steps import GROUP
 from pssr.training.trial import batch_that_fits, found_lr, tried
@@ -38,14 +39,16 @@ def planned(config: Config, given: Bench) -> Plan:
         config: fitted to the movies.
         given: the material.
     """
-    batch = config.data.batch or GROUP
+    batch, size = config.data.batch or GROUP, given.world.size
+    # One process tries while the others wait: it must not wait for them.
+    alone = replace(given, world=ALONE)
     provisional = config.changed({"data.batch": batch, "train.lr": config.train.lr or LR})
 
     def draw(number: int) -> torch.Generator:
         return generator(config.seed, number, TRIAL, given.device)
 
     trial = tried(
-        lambda name: learner(provisional, given, name), _batch(provisional, given, 0, min(batch, GROUP)), draw,
+        lambda name: learner(provisional, alone, name), _batch(provisional, alone, 0, min(batch, GROUP)), draw,
         config.train.precision,
     )  # fmt: skip
     found: dict[str, object] = {"train.precision": trial.precision}
@@ -53,14 +56,14 @@ def planned(config: Config, given: Bench) -> Plan:
         batch = batch_that_fits(trial.per_bundle, trial.weights, free_bytes(given.device))
     if config.train.lr == 0:
         found["train.lr"] = found_lr(
-            learner(provisional, given, trial.precision), lambda k: _batch(provisional, given, k, batch), draw
+            learner(provisional, alone, trial.precision), lambda k: _batch(provisional, alone, k, batch), draw
         )
     resolved = config.changed({**found, "data.batch": batch})
     together = min(batch, config.train.micro or batch)
     return Plan(
         resolved,
-        trial.bundle_s * batch / given.world.size,
-        int(trial.per_bundle * together / given.world.size + trial.weights),
+        trial.bundle_s * batch / size,
+        int(trial.per_bundle * together / size + trial.weights),
     )
 
 

@@ -139,10 +139,13 @@ def prepare(config: Config, given: Bench, *, fresh: bool = True) -> Job:
         )
     ancestors = started_from(config, net_learner.net) if fresh else ()
     frozen(net_learner.net, config.train.freeze)
+    averaged = copy.deepcopy(net_learner.net).eval()
+    if config.train.compile:
+        compiled(net_learner.net)
     return Job(
         phases=[_phase(config, given, net_learner, side, until) for side, until in sizes(config)],
         learner=net_learner,
-        averaged=copy.deepcopy(net_learner.net).eval(),
+        averaged=averaged,
         held=_held(config, given, grid) if given.held and given.world.first else None,
         pieces=(given.train, given.held),
         sources=given.material.sources,
@@ -150,6 +153,24 @@ def prepare(config: Config, given: Bench, *, fresh: bool = True) -> Job:
         device=given.device,
         ancestors=ancestors,
     )
+
+
+def compiled(net: Generator) -> None:
+    """Let torch compile the network at its first step; its weights keep their names.
+
+    Raises:
+        ConfigError: nothing can be compiled here.
+    """
+    assert isinstance(net, torch.nn.Module)
+    try:
+        # What is missing here is better found now than at the first step.
+        torch.compile(torch.sin)(torch.ones(1))
+    except Exception as error:
+        why = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"train.compile: nothing can be compiled here ({why}); install a C++ compiler, or leave it out"
+        ) from error
+    net.compile()
 
 
 def _phase(config: Config, given: Bench, net_learner: Learner, side: int, until: float) -> Phase:

@@ -1,14 +1,12 @@
 """The run folder: config, model, training state, log and sample pictures of one training."""
 
-import json
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pssr.config import Config, read
-from pssr.errors import ConfigError, WriteError
+from pssr.errors import ConfigError
 from pssr.io.atomic import write_whole
 
 MAY_CHANGE = {
@@ -27,7 +25,10 @@ MAY_CHANGE = {
     "data.cache",
     "data.cache_gb",
 }
-OURS = ("config.yaml", "model.safetensors", "best.safetensors", "state.pt", "state.before.pt", "log.jsonl", "curves.png")  # fmt: skip
+OURS = (
+    "config.yaml", "split.json", "model.safetensors", "best.safetensors", "state.pt", "state.before.pt", "state.new.pt",
+    "log.jsonl", "curves.png", "samples/step_*.png", "events.out.tfevents.*",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -114,49 +115,9 @@ def keep_config(run: Run) -> None:
 
 def clear(folder: Path) -> None:
     """Remove what an earlier training left in a folder, and nothing else."""
-    for path in (*(folder / name for name in OURS), *(folder / "samples").glob("step_*.png")):
-        path.unlink(missing_ok=True)
-
-
-def write_log(run: Run, **entry: object) -> None:
-    """Append one line to the log; what is not a number is null.
-
-    Raises:
-        WriteError: the disk is full.
-    """
-    told = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()}
-    try:
-        with run.log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(told) + "\n")
-    except OSError as error:
-        raise WriteError(
-            f"{run.log}: cannot be written ({error.strerror}); free some space and run the same command again"
-        ) from error
-
-
-def cut_log(run: Run, step: int) -> None:
-    """Forget what was logged after a step: it is going to be done again."""
-    kept = [line for line in _lines(run.log) if _step_of(line) <= step]
-    write_whole(run.log, "".join(kept).encode())
-
-
-def entries(run: Run) -> list[dict[str, Any]]:
-    """All lines of the log."""
-    return [json.loads(line) for line in _lines(run.log)]
-
-
-def _step_of(line: str) -> float:
-    """Of a line of the log; beyond any where it is damaged."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, TypeError, KeyError):
-        return math.inf
-
-
-def _lines(log: Path) -> Iterator[str]:
-    """Complete lines; a process that was killed may have left half of one."""
-    if log.exists():
-        yield from (line for line in log.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n"))
+    for pattern in OURS:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _refuse_other(folder: Path, kept: Config, asked: Config) -> None:

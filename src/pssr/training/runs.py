@@ -1,6 +1,5 @@
 """What became of the trainings below a folder, from their configs and logs alone; nothing is written and nothing loaded."""
 
-import json
 import math
 import os
 import re
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from pssr.config import read
 from pssr.errors import ConfigError, ReadError
 from pssr.training.lock import NAME as LOCK
+from pssr.training.log import entries
 
 if sys.platform != "win32":
     import fcntl
@@ -130,7 +130,7 @@ def _looked_at(folder: Path) -> RunSummary | None:
 
 
 def _summary(folder: Path) -> RunSummary:
-    told, note = _entries(folder / LOG)
+    told, note = _told(folder / LOG)
     try:
         steps = read(folder / CONFIG).train.steps
     except ConfigError as error:
@@ -162,24 +162,12 @@ def _state(told: Sequence[dict[str, Any]], step: int, steps: int | None) -> Stat
     return "stopped"
 
 
-def _entries(log: Path) -> tuple[list[dict[str, Any]], str]:
+def _told(log: Path) -> tuple[list[dict[str, Any]], str]:
     """All lines of a log that are whole, and why it cannot be read where it cannot."""
-    found = []
     try:
-        with log.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    # A process that was killed leaves half a line.
-                    continue
-                if isinstance(entry, dict):
-                    found.append(entry)
-    except FileNotFoundError:
-        return [], ""
+        return entries(log), ""
     except OSError as error:
-        return found, f"{log.name}: cannot be read ({error.strerror})"
-    return found, ""
+        return [], f"{log.name}: cannot be read ({error.strerror})"
 
 
 def _last_step(told: Sequence[dict[str, Any]]) -> int:

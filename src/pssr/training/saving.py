@@ -1,5 +1,6 @@
 """What a training leaves in its folder, and how it is found there again."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from pssr.model_file import Ancestor, Model, save
 from pssr.training.checkpoint import load_state, save_state
 from pssr.training.finetune import fits
 from pssr.training.holding import signals_held
+from pssr.training.log import cut_log
 from pssr.training.prepare import Job
-from pssr.training.run import Run, cut_log, keep_config
+from pssr.training.run import Run, keep_config
 
 PROGRESS = ("step", "elapsed_s", "scores", "skipped", "best", "worse", "micro")
 
@@ -88,11 +90,15 @@ def resumed(run: Run, job: Job) -> Found | None:
     return Found(progress, ancestors, note)
 
 
-def began(run: Run, step: int) -> None:
-    """Write the settings, and forget what was logged after the step that is gone on from."""
+def began(run: Run, job: Job, step: int) -> None:
+    """Write settings and split, and forget what was logged after the step that is gone on from."""
     keep_config(run)
+    names = [source.name for source in job.sources]
+    kinds = zip(("learned_from", "held_back"), job.pieces, strict=True)
+    parts = {kind: [piece.told(names) for piece in pieces] for kind, pieces in kinds}
+    write_whole(run.folder / "split.json", json.dumps(parts, indent=1).encode())
     if step:
-        cut_log(run, step)
+        cut_log(run.log, step)
     else:
         run.log.unlink(missing_ok=True)
 

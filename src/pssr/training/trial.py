@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pssr.errors import OutOfMemory
+from pssr.predict.device import memory_is_full
 from pssr.training.steps import GROUP, Learner, learn, made_bad, two_pass
 
 FASTER = 0.8  # of the seconds in float32: what another precision must reach to be worth its rounding
@@ -47,7 +49,25 @@ def tried(make: Make, good: Sequence[Tensor], draw: Draw, asked: str) -> Trial:
         good: bundles (N, F, H, W), and their real partners, on the device.
         draw: generators, by number.
         asked: the precision; `auto` tries those that the device may be fast in.
+
+    Raises:
+        OutOfMemory: with one bundle.
     """
+    while True:
+        try:
+            return _tried(make, good, draw, asked)
+        except (RuntimeError, MemoryError) as error:
+            if not memory_is_full(error):
+                raise
+            if len(good[0]) == 1:
+                raise OutOfMemory(
+                    f"{good[0].device}: out of memory with one patch of {good[0].shape[-1]} px; use a smaller data.patch_px or "
+                    "network"
+                ) from error
+            good = [part[: len(part) // 2] for part in good]
+
+
+def _tried(make: Make, good: Sequence[Tensor], draw: Draw, asked: str) -> Trial:
     others = ["bf16", "fp16"] if good[0].device.type == "cuda" else ["bf16"]
     names = ["fp32", *others] if asked == "auto" else [asked]
     seconds = {name: _step_seconds(make(name), good, draw) for name in names}
