@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import PSSR, TWO, process_of, ran, saved_step, started, training, wait_for_step
+from commands import TWO, process_of, ran, saved_step, started, training, wait_for_step
 from hypothesis import given
 from hypothesis import strategies as st
-from small_runs import losses
+from small_runs import config, losses, movie
 
+from pssr.api import movies
 from pssr.errors import ConfigError
 from pssr.model_file import load
 from pssr.training.distributed import World, world
+from pssr.training.fit import fit
 from pssr.training.lock import locked
+from pssr.training.prepare import bench, prepare
+from pssr.training.sources import gathered
 
 BATCH = 8
 
@@ -68,8 +72,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_does_and_the_first_alone_writes(shared: Path):
-    code = ran([*PSSR, *training(shared, "one", data__batch=BATCH)], shared / "one.txt")
-    assert code == 0, (shared / "one.txt").read_text()
+    list(fit(config(data__batch=BATCH), movies([shared / "good.tif"]), shared / "one"))
     one, two = losses(shared / "one"), losses(shared / "two")
     assert list(one) == list(two)
     assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-4)
@@ -78,18 +81,15 @@ def test_two_processes_learn_what_one_does_and_the_first_alone_writes(shared: Pa
     assert files(shared / "two") == files(shared / "one")
     said = (shared / "two.txt").read_text()
     assert "weights on 2 x cpu" in said
-    assert said.count(": restored ") == 3
+    assert said.count("train to 60") == 1
 
 
 @pytest.mark.slow
 def test_three_groups_over_two_processes_give_the_losses_of_one(tmp_path: Path):
     changed = {"data__batch": 12, "train__steps": 20}
-    commands = {
-        "one": [*PSSR, *training(tmp_path, "one", **changed)],
-        "two": [*TWO, "-m", "pssr", *training(tmp_path, "two", **changed)],
-    }
-    for name, command in commands.items():
-        assert ran(command, tmp_path / "said.txt") == 0, name + (tmp_path / "said.txt").read_text()
+    command = [*TWO, "-m", "pssr", *training(tmp_path, "two", **changed)]
+    assert ran(command, tmp_path / "said.txt") == 0, (tmp_path / "said.txt").read_text()
+    list(fit(config(**changed), movies([tmp_path / "good.tif"]), tmp_path / "one"))
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-4)
 
@@ -121,6 +121,16 @@ def test_sigterm_to_torchrun_saves_whole_steps_and_the_same_command_goes_on(shar
     assert 20 <= saved_step(run) < 60
     assert ran(command, said) == 0, said.read_text()
     assert losses(run) == losses(shared / "two")
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_every_process_refuses_a_batch_that_leaves_one_without_work(rank: int):
+    asked = config(data__batch=8)
+    given = bench(asked, gathered(asked, [movie()], ()), torch.device("cpu"), world=World(rank, 3))
+    with pytest.raises(
+        ConfigError, match="data.batch: 8 gives 2 groups of 4 for 3 processes; use at least 12"
+    ):
+        prepare(asked, given)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from small_runs import config, movie
 from pssr.data.cache import PlaneCache
 from pssr.data.intensity import Intensity
 from pssr.data.patches import Patches
+from pssr.data.resident import Resident
 from pssr.data.split import Piece
 from pssr.errors import ReadError, TrainingError
 from pssr.training.distributed import ALONE, World
@@ -165,3 +166,12 @@ def test_what_was_done_when_a_child_ended_is_done_again_afterwards():
         assert ended
     finally:
         signal.signal(signal.SIGCHLD, before)
+
+
+def test_patches_cut_on_a_device_are_the_same():
+    asked = config(data__batch=8, data__patch_px=16, train__steps=4)
+    cut = patches()
+    stays = Resident.of(cut.cache, CPU)
+    there = batches(asked, cut, 1, ALONE, CPU, stays)
+    for here, expected in zip(there, made(0, start=1, stop=4), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(here, expected, strict=True))

@@ -5,7 +5,8 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache, partial
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -131,19 +132,36 @@ def part_of(step: Any) -> Part:
 
 def is_random(step: Step) -> bool:
     """Whether the step takes the generator: as a second argument it needs, or as one called `rng`."""
+    return _takes(step) != "frames"
+
+
+def _takes(step: Step) -> Literal["frames", "rng by place", "rng by name"]:
+    # Steps with settings are made anew for every bundle; how they are called is looked up once for each kind.
+    return _taken_by_kind(type(step)) if dataclasses.is_dataclass(step) else _taken(step)
+
+
+@cache
+def _taken_by_kind(kind: type) -> Literal["frames", "rng by place", "rng by name"]:
+    return _taken(partial(kind.__call__, None))
+
+
+def _taken(step: Step) -> Literal["frames", "rng by place", "rng by name"]:
     parameters = inspect.signature(step).parameters
+    if "rng" in parameters:
+        return "rng by name"
     needed = [
         p
         for p in parameters.values()
         if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
     ]
-    return len(needed) >= 2 or "rng" in parameters
+    return "rng by place" if len(needed) >= 2 else "frames"
 
 
 def _apply(step: Step, frames: Tensor, rng: torch.Generator) -> Any:
-    if not is_random(step):
+    takes = _takes(step)
+    if takes == "frames":
         return step(frames)
-    return step(frames, rng=rng) if "rng" in inspect.signature(step).parameters else step(frames, rng)
+    return step(frames, rng=rng) if takes == "rng by name" else step(frames, rng)
 
 
 def _built(part: Part) -> Step:

@@ -62,7 +62,8 @@ class World:
         with self._together():
             torch.distributed.all_reduce(flat)
         for p, g in zip(trained, torch.split(flat[: sum(sizes)], sizes), strict=True):
-            p.grad = g.view_as(p).contiguous(memory_format=torch.preserve_format)
+            # Laid out as its weights: the optimizer takes both as they lie in memory.
+            p.grad = torch.empty_like(p).copy_(g.view_as(p))
         return flat[sum(sizes) :]
 
     def agreed(self, elapsed_s: float, stop: bool, device: torch.device) -> tuple[float, bool]:

@@ -15,6 +15,7 @@ from pssr.config import Config
 from pssr.crappify.chain import Step as CrappifierStep
 from pssr.crappify.chain import opened, part_of
 from pssr.data.intensity import Planes
+from pssr.data.resident import resident
 from pssr.errors import OutOfMemory, TrainingError
 from pssr.predict.device import memory_is_full
 from pssr.training.distributed import World, world
@@ -128,6 +129,7 @@ def fit(
                 clear(run.folder)
             began(run, job, progress.step)
         here.wait()
+        job = replace(job, stays=resident(given.material.cache, job.device))
         with watched(run, progress.step, writes=here.first) as watch:
             if found and found.note:
                 yield watch.noted(progress.step, found.note)
@@ -171,7 +173,7 @@ def _train(
     run, saved = watch.run, time.monotonic()
     config = run.config
     # Closed here and not when nobody holds it any more: its workers would outlive the training.
-    with closing(batches(config, phase.patches, progress.step, here, job.device)) as parts:
+    with closing(batches(config, phase.patches, progress.step, here, job.device, job.stays)) as parts:
         while progress.share(config) < phase.until and not progress.finished(config):
             yield from _step(watch, job, phase, progress, parts)
             progress.elapsed_s, stop = here.agreed(progress.elapsed_s, asked_to_stop(), job.device)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, default_collate
 
 from pssr.config import Config
 from pssr.data.patches import Patches
+from pssr.data.resident import Resident
 from pssr.errors import PssrError, TrainingError
 from pssr.training.distributed import World
 from pssr.training.holding import Handler
@@ -25,7 +26,12 @@ HANGS_S = 300.0  # that a worker may take for a batch
 
 
 def batches(
-    config: Config, patches: Patches, step: int, here: World, device: torch.device
+    config: Config,
+    patches: Patches,
+    step: int,
+    here: World,
+    device: torch.device,
+    stays: Resident | None = None,
 ) -> Generator[list[Tensor], None, None]:
     """Good bundles, with their real partners, of this process's groups; the same for any number of workers.
 
@@ -35,15 +41,29 @@ def batches(
         step: the first one.
         here: whose share of each batch.
         device: where they will go.
+        stays: the planes on that device, where they are there.
 
     Raises:
         TrainingError: a worker died or hangs.
     """
-    batch, workers = config.data.batch, config.data.workers
+    batch = config.data.batch
     mine = [item for group in here.share(len(groups(batch))) for item in groups(batch)[group]]
+    items = ([k * batch + item for item in mine] for k in range(step, config.train.steps))
+    if stays is None:
+        yield from _from_memory(config, patches, items, device)
+        return
+    for numbers in items:
+        cut = [[stays.cut(square) for square in patches.squares(k)] for k in numbers]
+        yield [torch.stack(squares) for squares in zip(*cut, strict=True)]
+
+
+def _from_memory(
+    config: Config, patches: Patches, items: Iterator[list[int]], device: torch.device
+) -> Generator[list[Tensor], None, None]:
+    workers = config.data.workers
     loader: DataLoader[list[Tensor] | PssrError] = DataLoader(
         Careful(patches),  # type: ignore[arg-type]
-        batch_sampler=([k * batch + item for item in mine] for k in range(step, config.train.steps)),
+        batch_sampler=items,
         num_workers=workers,
         collate_fn=_batch,
         pin_memory=device.type == "cuda",
@@ -66,10 +86,14 @@ def batches(
                 return
             yield found
     finally:
-        _on_death(helpers, raises)
         if workers:
-            # They are deaf to signals, and an error that is on its way out would keep them.
+            # An error that is on its way out would keep them.
             made._shutdown_workers()  # type: ignore[attr-defined]
+        for helper in helpers:
+            # One that died holding the lock of their queue leaves the others waiting for it, deaf to SIGTERM.
+            helper.kill()
+            helper.join()
+        _on_death(helpers, raises)
 
 
 @dataclass(frozen=True)
@@ -102,12 +126,14 @@ def _next(made: Iterator[list[Tensor] | PssrError], helpers: Sequence[BaseProces
         if dead:
             raise RuntimeError(f"process {', '.join(dead)}")
         found = next(made, None)
-    except RuntimeError as error:
+    except (RuntimeError, OSError, EOFError) as error:
         # What a worker raised itself is a mistake of ours or of a part that was given.
-        if not helpers or str(error).startswith("Caught"):
+        raised = str(error).startswith("Caught") and all(helper.is_alive() for helper in helpers)
+        if raised or not helpers:
             raise
+        why = str(error).partition("\n")[0] or type(error).__name__
         raise TrainingError(
-            f"data.workers: a process that cuts patches died ({str(error).splitlines()[0]}); run the same command "
+            f"data.workers: a process that cuts patches died ({why}); run the same command "
             "again to continue, with fewer workers or less data.cache_gb if memory was short"
         ) from error
     if isinstance(found, PssrError):

@@ -12,6 +12,7 @@ from pssr.config import Config
 from pssr.crappify.chain import Crappifier, Step, crappifier
 from pssr.data.intensity import Planes, percentiles, sampled
 from pssr.data.patches import Patches
+from pssr.data.resident import Resident
 from pssr.data.split import Piece, split
 from pssr.errors import ConfigError
 from pssr.losses import TERMS
@@ -48,6 +49,7 @@ class Job:
         reference: where the percentiles of bad frames, real or crappified, lie on the 0..1 scale.
         device: where it trains.
         ancestors: models that the first weights came from, the oldest first.
+        stays: the planes on the device, where it is a GPU with room for them.
     """
 
     phases: Sequence[Phase]
@@ -59,6 +61,7 @@ class Job:
     reference: tuple[float, float]
     device: torch.device
     ancestors: Sequence[Ancestor] = ()
+    stays: Resident | None = None
 
 
 @dataclass(frozen=True)
@@ -270,8 +273,9 @@ def learner(config: Config, given: Bench, precision: str | None = None) -> Learn
         torch.manual_seed(config.seed)
         net = network(config.network, frames=config.frames, scale=config.scale)
     net = net.to(given.device, memory_format=torch.channels_last).train()
+    # One kernel for all weights; torch's other ways take one after the other.
     optimizer = torch.optim.AdamW(
-        net.parameters(), lr=config.train.lr or LR, weight_decay=config.train.weight_decay
+        net.parameters(), lr=config.train.lr or LR, weight_decay=config.train.weight_decay, fused=True
     )
     dtype = PRECISIONS[precision or config.train.precision]
     return Learner(

@@ -1,6 +1,6 @@
 """One training step: make bad twice, restore both, compare."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -67,12 +67,12 @@ class Lows:
     Args:
         first: (N, F, h, w).
         second: likewise, of another draw.
-        good: (N, F, H, W) on the same scale.
+        target: what both should become, (N, 1, H, W) on the same scale.
     """
 
     first: Tensor
     second: Tensor
-    good: Tensor
+    target: Tensor
 
 
 def groups(batch: int) -> list[range]:
@@ -95,10 +95,11 @@ def made_bad(
         real: bad bundles as the microscope made them, not a number where there are none; they take the place of the first
             copy.
     """
-    first, second = learner.crappifier.two_draws(good, rng)
-    lows = beside_real(repeated_alike(first, good), real), repeated_alike(second, good)
-    (first, second), good = _brightened(lows, good, learner.gain, rng)
-    return Lows(first, second, good)
+    first, second = repeated_alike(learner.crappifier.two_draws(good, rng), good)
+    middle = good.shape[1] // 2
+    target = good[:, middle : middle + 1]
+    (first, second), target = _brightened((beside_real(first, real), second), target, learner.gain, rng)
+    return Lows(first, second, target)
 
 
 def two_pass(learner: Learner, lows: Lows) -> TwoPass:
@@ -107,8 +108,7 @@ def two_pass(learner: Learner, lows: Lows) -> TwoPass:
     with torch.autocast(low.device.type, dtype=learner.dtype, enabled=learner.dtype != torch.float32):
         answers = learner.net(low)
     one, other = answers.float().chunk(2)
-    middle = lows.good.shape[1] // 2
-    return TwoPass(one, other, lows.good[:, middle : middle + 1])
+    return TwoPass(one, other, lows.target)
 
 
 def beside_real(low: Tensor, real: Tensor | None) -> Tensor:
@@ -121,24 +121,33 @@ def beside_real(low: Tensor, real: Tensor | None) -> Tensor:
     return low if real is None else torch.where(torch.isnan(real), low, real)
 
 
-def repeated_alike(low: Tensor, good: Tensor) -> Tensor:
+def repeated_alike(lows: Sequence[Tensor], good: Tensor) -> list[Tensor]:
     """Bad bundles in which a frame that occurs twice, as at the ends of a movie, is twice the same.
 
     In use the ends repeat a frame with its noise; with fresh noise for each, a network would learn to average
     what is there no more.
 
     Args:
-        low: (N, F, h, w) made of the good bundles.
+        lows: copies (N, F, h, w) made of the good bundles.
         good: (N, F, H, W).
     """
-    frames = list(low.unbind(1))
-    for k in range(1, len(frames)):
+    copies = [list(low.unbind(1)) for low in lows]
+    for k in range(1, good.shape[1]):
         for earlier in range(k):
-            same = (good[:, k] == good[:, earlier]).flatten(1).all(1)
+            # Few bundles repeat a frame, and few pixels tell. A GPU would have to be waited for, and compares all as fast.
+            if good.device.type == "cpu" and not _alike(good[..., ::8, ::8], k, earlier).any():
+                continue
             # An empty patch is the same in every frame, and its noise is not.
-            same &= good[:, k].flatten(1).std(1) > 0
-            frames[k] = torch.where(same[:, None, None], frames[earlier], frames[k])
-    return torch.stack(frames, 1)
+            pixels = good[:, k].flatten(1)
+            same = _alike(good, k, earlier) & (pixels != pixels[:, :1]).any(1)
+            for frames in copies:
+                frames[k] = torch.where(same[:, None, None], frames[earlier], frames[k])
+    return [torch.stack(frames, 1) for frames in copies]
+
+
+def _alike(good: Tensor, k: int, earlier: int) -> Tensor:
+    """In which bundles two frames are the same."""
+    return (good[:, k] == good[:, earlier]).flatten(1).all(1)
 
 
 def _brightened(
@@ -185,7 +194,7 @@ def learn(
     learner.optimizer.zero_grad(set_to_none=True)
     try:
         sums = [
-            _backward(learner, part, len(part.good) / batch)
+            _backward(learner, part, len(part.target) / batch)
             for part in _parts(learner, good, draws, batch, micro, real)
         ]
     except BaseException:
@@ -221,7 +230,7 @@ def _parts(
         start = stop
     if not made:
         return
-    whole = [torch.cat(copies) for copies in zip(*((m.first, m.second, m.good) for m in made), strict=True)]
+    whole = [torch.cat(copies) for copies in zip(*((m.first, m.second, m.target) for m in made), strict=True)]
     for first, second, sharp in zip(*(torch.split(copies, micro or start) for copies in whole), strict=True):
         yield Lows(first, second, sharp)
 

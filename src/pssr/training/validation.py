@@ -79,7 +79,7 @@ def hold(patches: Patches, crappifier: Crappifier, rng: torch.Generator, pixel_s
     good, *real = (
         torch.from_numpy(np.stack(p)) for p in zip(*(patches[k] for k in range(EXAMPLES)), strict=True)
     )
-    first, second = (repeated_alike(low, good) for low in crappifier.two_draws(good, rng))
+    first, second = repeated_alike(crappifier.two_draws(good, rng), good)
     low = beside_real(first, real[0] if real else None)
     middle = slice(good.shape[1] // 2, good.shape[1] // 2 + 1)
     return Held(low, second, good[:, middle], bicubic(low[:, middle], crappifier.scale), pixel_size_um)
