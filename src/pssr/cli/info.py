@@ -145,6 +145,7 @@ def _of_model(path: Path) -> dict[str, Any]:
 
     model = load(path)
     config = model.config
+    started = [f"{one.sha256[:12]}, {one.steps} steps on {', '.join(one.sources)}" for one in model.ancestors]
     return {
         "network": str(config.network),
         "restores": f"the middle of {config.frames} frames along {config.axis} at scale {config.scale}, "
@@ -154,6 +155,7 @@ def _of_model(path: Path) -> dict[str, Any]:
         "steps": model.steps,
         "scores": {name: round(value, 3) for name, value in model.scores.items()},
         "trained on": [source.name for source in model.sources],
+        **({"started from": started} if started else {}),
         "sha256": model.sha256,
     }
 
