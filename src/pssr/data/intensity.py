@@ -56,7 +56,9 @@ class Intensity:
 
     def to_unit(self, plane: Num[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Counts to 0..1 as float32; brighter and darker pixels go beyond, nothing is clipped."""
-        return (plane.astype(np.float32) - np.float32(self.low)) / np.float32(self.high - self.low)
+        unit = np.subtract(plane, np.float32(self.low), dtype=np.float32, casting="unsafe")
+        unit /= np.float32(self.high - self.low)
+        return unit
 
     def from_unit(self, plane: Float[np.ndarray, "*shape"], dtype: np.dtype) -> Num[np.ndarray, "*shape"]:
         """0..1 to counts of the given dtype: rounded for integers, saturating instead of wrapping."""

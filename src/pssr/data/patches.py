@@ -146,7 +146,7 @@ class Patches:
         if rng.random() < 0.25:
             return int(tops[0]), int(lefts[0])
         spread = [
-            _spread(self.cache.crop(piece.movie, t, y, x, self.size_px)[::2, ::2])
+            _spread(self.cache.crop(piece.movie, t, y, x, self.size_px)[::4, ::4])
             for y, x in zip(tops.tolist(), lefts.tolist(), strict=True)
         ]
         best = int(np.argmax(spread))
