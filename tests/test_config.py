@@ -55,3 +55,9 @@ def test_yaml_that_would_make_python_objects_is_refused(tmp_path: Path):
 def test_an_unknown_preset_is_answered_with_the_nearest():
     with pytest.raises(ConfigError, match="did you mean 'movie'"):
         preset("movies")
+
+
+def test_a_long_wrong_value_is_told_in_a_few_words():
+    with pytest.raises(ConfigError) as caught:
+        preset("movie").changed({"train.steps": ["x" * 1000] * 1000})
+    assert len(str(caught.value)) < 300

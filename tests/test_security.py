@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import safetensors.torch
 import tifffile
@@ -506,8 +507,29 @@ def test_pipes_devices_and_folders_are_no_models(tmp_path: Path, stack: Path, ca
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
 def test_a_link_that_leads_to_itself_is_no_model(tmp_path: Path):
     (tmp_path / "loop.safetensors").symlink_to("loop.safetensors")
-    with pytest.raises(ModelError, match="cannot be read .*; give a run folder or a model file"):
-        model_file.load(tmp_path / "loop.safetensors")
+    for read_one in (model_file.load, pssr.load):
+        with pytest.raises(ModelError, match="cannot be read .*; give a run folder or a model file"):
+            read_one(tmp_path / "loop.safetensors")
+
+
+def test_a_network_larger_than_its_weights_is_not_built(tmp_path: Path):
+    for settings in ({"width": 2000, "blocks": 500}, {"width": 4, "blocks": 10**9}):
+        (tmp_path / "a.safetensors").write_bytes(
+            made(lambda about, s=settings: about["config"].update(network={"edsr": s}))
+        )
+        before = psutil.Process().memory_info().rss
+        with pytest.raises((ModelError, ConfigError), match="do not fit|from 1 to 512"):
+            pssr.load(tmp_path / "a.safetensors", device="cpu")
+        # Built, the first one would have 144 GB.
+        assert psutil.Process().memory_info().rss - before < 500e6
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders")
+@pytest.mark.timeout(30)
+def test_a_run_folder_whose_settings_are_a_pipe_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "config.yaml")
+    with pytest.raises(ConfigError, match=r"config.yaml: is no regular file"):
+        trained_on(tmp_path)
 
 
 # S7: names of code in a model

@@ -1,5 +1,6 @@
 """What a run is: one typed tree, the same in Python, YAML, on the command line and in the model file."""
 
+import reprlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +23,7 @@ def _steps(value: object) -> object:
 YamlPart = Annotated[
     Part, BeforeValidator(part_from), PlainSerializer(lambda part: {part.name: dict(part.settings)})
 ]
+SHOWN = 80  # characters of a wrong value
 SETTINGS = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
@@ -254,7 +256,13 @@ def _explained(error: ValidationError) -> str:
     if first["type"] == "value_error":
         # Of our own: it says itself what to do.
         return f"{path}: {why}"
-    return f"{path}: {first['input']!r} will not do ({why[:1].lower()}{why[1:]}); see `pssr config`"
+    return f"{path}: {shortened(first['input'])} will not do ({why[:1].lower()}{why[1:]}); see `pssr config`"
+
+
+def shortened(value: object) -> str:
+    """A value as it is written, of which a sentence can hold no more than 80 characters."""
+    text = reprlib.repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def _commented(model: type[BaseModel], tree: Mapping[str, Any], indent: int) -> list[str]:

@@ -56,7 +56,7 @@ class Intensity:
 
     def to_unit(self, plane: Num[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Counts to 0..1 as float32; brighter and darker pixels go beyond, nothing is clipped."""
-        unit = np.subtract(plane, np.float32(self.low), dtype=np.float32, casting="unsafe")
+        unit: np.ndarray = np.subtract(plane, np.float32(self.low), dtype=np.float32, casting="unsafe")
         unit /= np.float32(self.high - self.low)
         return unit
 

@@ -7,6 +7,7 @@ from torch.nn import functional
 from pssr.errors import ConfigError
 from pssr.networks.blocks import ResidualBlock, start_as_one_pixel
 
+LARGEST = {"width": 2048, "blocks": 512}
 SIZES = {"fast": (32, 6), "small": (48, 8), "quality": (64, 16)}  # channels, blocks
 
 
@@ -77,6 +78,8 @@ def edsr(
         raise ConfigError(f"scale: {scale} is not supported by edsr; use 1, 2, 3, 4 or 8")
     width, blocks = SIZES[size][0] if width is None else width, SIZES[size][1] if blocks is None else blocks
     for name, value in (("width", width), ("blocks", blocks)):
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"network.edsr.{name}: {value!r} will not do; use a whole number from 1")
+        if not isinstance(value, int) or not 1 <= value <= LARGEST[name]:
+            raise ConfigError(
+                f"network.edsr.{name}: {value!r} will not do; use a whole number from 1 to {LARGEST[name]}"
+            )
     return Edsr(frames=frames, scale=scale, width=width, blocks=blocks)

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Collection, Sequence
 from collections.abc import Generator as Closable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from pssr.io.stack import Stack
 from pssr.io.write import StackWriter
 from pssr.model_file import Model, load
 from pssr.networks import NETWORKS, Generator, network
+from pssr.networks.weights import misfit
 from pssr.parts import refuse_foreign
 from pssr.predict.device import choose_device
 from pssr.predict.engine import restore
@@ -64,8 +65,10 @@ class Predictor:
             ConfigError: no such device.
         """
         path = Path(path)
+        # What cannot be read has no place to be named after.
+        model = load(path)
         name = path.resolve().name if path.is_dir() else path.resolve().parent.name
-        return cls.of(load(path), device=device, name=name, trust=trust)
+        return cls.of(model, device=device, name=name, trust=trust)
 
     @classmethod
     def of(
@@ -78,20 +81,8 @@ class Predictor:
         """
         config = model.config
         refuse_foreign(config.network, NETWORKS, trust)
-        net = network(config.network, frames=config.frames, scale=config.scale)
-        own, found = net.state_dict(), model.weights
-        misfits = sorted(own.keys() ^ found.keys()) or [
-            f"{key} is {tuple(found[key].shape)}, not {tuple(own[key].shape)}"
-            for key in own
-            if own[key].shape != found[key].shape
-        ]
-        if misfits:
-            raise ModelError(
-                f"{name}: the weights do not fit {config.network} ({', '.join(misfits[:3])}); train it again"
-            )
-        if not all(bool(torch.isfinite(w).all()) for w in found.values()):
-            raise ModelError(f"{name}: some weights are not numbers; train it again")
-        net.load_state_dict(found)
+        net = _fitting(model, name)
+        net.load_state_dict(model.weights)
         where = choose_device(device)
         net = net.to(where, memory_format=torch.channels_last).eval()
         return cls(model, net, where, name, trust=frozenset(trust))
@@ -229,6 +220,26 @@ class Predictor:
             "precision": self.precision,
             "intensity": [[scale.low, scale.high] for scale in scales],
         }
+
+
+def _fitting(model: Model, name: str) -> Generator:
+    """The network of a model, built once it is known that its weights are those of the file.
+
+    Raises:
+        ModelError: they are not.
+    """
+    config = model.config
+
+    def built() -> Generator:
+        return network(config.network, frames=config.frames, scale=config.scale)
+
+    # A file may ask for a network of any size: that of `meta` takes no memory. Networks of one's own may need theirs.
+    with torch.device("meta") if config.network.name in NETWORKS else nullcontext():
+        net = built()
+    wrong = misfit(model.weights, net.state_dict())
+    if wrong:
+        raise ModelError(f"{name}: the weights do not fit {config.network} ({wrong}); train it again")
+    return built() if config.network.name in NETWORKS else net
 
 
 def misfits(model: Model, stack: Stack) -> tuple[str, ...]:

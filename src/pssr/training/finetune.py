@@ -9,6 +9,7 @@ from pssr.config import Config
 from pssr.errors import ConfigError, ModelError
 from pssr.model_file import Ancestor, load
 from pssr.networks import Generator
+from pssr.networks.weights import misfit
 from pssr.parts import did_you_mean
 
 
@@ -51,24 +52,9 @@ def fits(weights: object, net: Generator, what: str) -> None:
     Raises:
         ModelError: names the first misfit.
     """
-    own = net.state_dict()
-    given = weights if isinstance(weights, dict) else {}
-    for name in sorted(own.keys() | given.keys()):
-        if name not in given or name not in own:
-            where = "the network" if name not in own else "the file"
-            raise ModelError(
-                f"{what}: {where} has no '{name}'; use the settings of the network it was trained with"
-            )
-        there, here = given[name], own[name]
-        if not isinstance(there, torch.Tensor) or there.layout != torch.strided:
-            raise ModelError(f"{what}: '{name}' is no plain tensor; the file is damaged")
-        if there.shape != here.shape:
-            raise ModelError(
-                f"{what}: '{name}' is {tuple(there.shape)}, the network's {tuple(here.shape)}; use the settings of the "
-                "network it was trained with"
-            )
-        if not bool(torch.isfinite(there).all()):
-            raise ModelError(f"{what}: '{name}' has values that are not numbers; the file is damaged")
+    wrong = misfit(weights, net.state_dict())
+    if wrong:
+        raise ModelError(f"{what}: {wrong}; use the settings of the network it was trained with")
 
 
 def frozen(net: Generator, beginnings: Sequence[str]) -> None:

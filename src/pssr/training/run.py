@@ -91,11 +91,14 @@ def settled(folder: Path, asked: Config) -> Config:
         asked: the settings of this command.
 
     Raises:
-        ConfigError: the folder holds a run with other settings.
+        ConfigError: the folder holds a run with other settings, or something that is no run.
     """
     path = folder / "config.yaml"
     if not path.exists():
         return asked
+    if not path.is_file():
+        # A pipe would be waited for.
+        raise ConfigError(f"{path}: is no regular file; remove it, or choose another folder")
     kept = read(path)
     measured = {
         "train.precision": (asked.train.precision == "auto", kept.train.precision),
