@@ -53,7 +53,9 @@ def scores(run: Path) -> list[float]:
 
 
 def files(run: Path) -> set[str]:
-    return {str(path.relative_to(run)) for path in run.rglob("*")}
+    found = {str(path.relative_to(run)) for path in run.rglob("*")}
+    # Named after time and process.
+    return {name for name in found if not name.startswith("events.out")}
 
 
 def both(folder: Path, run: str, *restarts: str, **changed) -> list[str]:

@@ -1,6 +1,5 @@
 """One training in several processes, started by `torchrun`: each takes its share of every batch."""
 
-import atexit
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -142,9 +141,7 @@ ALONE = World()
 
 @contextmanager
 def world() -> Iterator[World]:
-    """The processes that `torchrun` started; this one alone without it.
-
-    They stay joined until the process ends: what they met by once, they cannot meet by again for a second training.
+    """The processes that `torchrun` started, joined while the block lasts; this one alone without it.
 
     Raises:
         ConfigError: the variables that torchrun sets are there in part.
@@ -159,7 +156,8 @@ def world() -> Iterator[World]:
             f"WORLD_SIZE: {size} processes, but {', '.join(missing)} is not set; start pssr by torchrun"
         )
     here = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
-    if not torch.distributed.is_initialized():
+    joined = torch.distributed.is_initialized()
+    if not joined:
         # gloo for what lies in memory, NCCL for what lies on a GPU.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         meet = torch.distributed.rendezvous  # type: ignore[attr-defined]
@@ -167,10 +165,8 @@ def world() -> Iterator[World]:
         torch.distributed.init_process_group(
             backend, store=store, rank=here.rank, world_size=size, timeout=PATIENCE
         )
-        atexit.register(_leave)
-    yield here
-
-
-def _leave() -> None:
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    try:
+        yield here
+    finally:
+        if not joined:
+            torch.distributed.destroy_process_group()

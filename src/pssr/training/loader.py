@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
@@ -20,9 +21,10 @@ from pssr.training.distributed import World
 from pssr.training.holding import Handler
 from pssr.training.steps import groups
 
-WARNINGS = (signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()
+DEAF_TO = (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
 CHILD = signal.SIGCHLD if hasattr(signal, "SIGCHLD") else None
 HANGS_S = 300.0  # that a worker may take for a batch
+ENDS_S = 2.0  # that workers may take to end
 
 
 def batches(
@@ -72,7 +74,8 @@ def _from_memory(
         generator=torch.Generator(),  # else the loader would draw from, and change, torch's global one
     )
     others = set(active_children())
-    made = iter(loader)
+    with _held_back():
+        made = iter(loader)
     helpers = [child for child in active_children() if child not in others]
     raises = _on_death(helpers, signal.SIG_DFL)
     try:
@@ -86,13 +89,7 @@ def _from_memory(
                 return
             yield found
     finally:
-        if workers:
-            # An error that is on its way out would keep them.
-            made._shutdown_workers()  # type: ignore[attr-defined]
-        for helper in helpers:
-            # One that died holding the lock of their queue leaves the others waiting for it, deaf to SIGTERM.
-            helper.kill()
-            helper.join()
+        _end(made, helpers)
         _on_death(helpers, raises)
 
 
@@ -121,8 +118,8 @@ def _batch(items: list[tuple[np.ndarray, ...] | PssrError]) -> list[Tensor] | Ps
 
 def _next(made: Iterator[list[Tensor] | PssrError], helpers: Sequence[BaseProcess]) -> list[Tensor] | None:
     """The next batch; None after the last."""
-    dead = [str(helper.pid) for helper in helpers if not helper.is_alive()]
     try:
+        dead = [str(helper.pid) for helper in helpers if not helper.is_alive()]
         if dead:
             raise RuntimeError(f"process {', '.join(dead)}")
         found = next(made, None)
@@ -152,7 +149,36 @@ def _on_death(helpers: Sequence[BaseProcess], handler: Handler) -> Handler:
     return signal.signal(CHILD, signal.SIG_DFL if handler is None else handler)
 
 
+def _end(made: Iterator[list[Tensor] | PssrError], helpers: Sequence[BaseProcess]) -> None:
+    """Let the workers go; those who do not are made to.
+
+    One that was killed may have held a lock for which the others, and whoever bids them farewell, wait for ever.
+    """
+    if not helpers:
+        return
+    farewell = threading.Thread(target=made._shutdown_workers, daemon=True)  # type: ignore[attr-defined]
+    farewell.start()
+    farewell.join(ENDS_S)
+    for helper in helpers:
+        # They are deaf to SIGTERM.
+        helper.kill()
+        helper.join()
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Signals that arrive while workers are started reach this process afterwards, and the workers never."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _deaf(_worker: int) -> None:
     """Ctrl-C and a scheduler reach every process; the workers end when the training has saved itself."""
-    for number in (signal.SIGINT, signal.SIGTERM, *WARNINGS):
+    for number in DEAF_TO:
         signal.signal(number, signal.SIG_IGN)

@@ -53,7 +53,12 @@ def planned(config: Config, given: Bench) -> Plan:
     )  # fmt: skip
     found: dict[str, object] = {"train.precision": trial.precision}
     if config.data.batch == 0:
-        batch = batch_that_fits(trial.per_bundle, trial.weights, free_bytes(given.device))
+        # Processes have a GPU each, or the memory of one machine together; and none may be without work.
+        beside = 1 if given.device.type == "cuda" else size
+        fits = batch_that_fits(
+            trial.per_bundle * beside / size, trial.weights * beside, free_bytes(given.device)
+        )
+        batch = max(fits, GROUP * size if size > 1 else 1)
     if config.train.lr == 0:
         found["train.lr"] = found_lr(
             learner(provisional, alone, trial.precision), lambda k: _batch(provisional, alone, k, batch), draw

@@ -144,9 +144,12 @@ def _step_seconds(learner: Learner, good: Sequence[Tensor], draw: Draw) -> float
 def _memory(learner: Learner, good: Sequence[Tensor], draw: Draw) -> tuple[float, int]:
     """Bytes that a forward keeps for the way back, of each bundle, and bytes of weights and optimizer."""
     kept: dict[int, int] = {}
+    own = {p.untyped_storage().data_ptr() for p in learner.net.parameters()}
 
     def count(tensor: Tensor) -> Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     some = slice(0, GROUP)
