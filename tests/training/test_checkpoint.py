@@ -114,3 +114,29 @@ def test_a_run_of_another_version_is_refused_with_both_versions(tmp_path: Path):
     torch.save({**state, "sha256": digest(state)}, path)
     with pytest.raises(ConfigError, match=r"was begun by pssr-toolkit 0.0.9, this is .* restart=True"):
         list(fit(config(train__steps=4), [movie()], tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda net: net.update({"tail.bias": torch.zeros(5)}), r"'tail.bias' is \(5,\), the network's \(4,\)"),
+        (lambda net: net.pop("tail.bias"), "the file has no 'tail.bias'"),
+        (lambda net: net.update({"extra": torch.zeros(1)}), "the network has no 'extra'"),
+        (lambda net: net.update({"tail.bias": torch.zeros(4).half()}), "'tail.bias' is float16, the network's float32"),
+        (lambda net: net["tail.bias"].fill_(torch.nan), "'tail.bias' has values that are not numbers"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("part", ["net", "averaged"])
+def test_the_state_of_another_network_is_refused_and_the_misfit_named(
+    tmp_path: Path, spoil, message: str, part: str
+):
+    list(fit(config(train__steps=2), [movie()], tmp_path / "run"))
+    path = tmp_path / "run/state.pt"
+    state = torch.load(path, weights_only=True)
+    del state["sha256"]
+    spoil(state[part])
+    torch.save({**state, "sha256": digest(state)}, path)
+    before = path.read_bytes()
+    with pytest.raises(ModelError, match=message):
+        list(fit(config(train__steps=4), [movie()], tmp_path / "run"))
+    assert path.read_bytes() == before

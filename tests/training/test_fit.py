@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_runs import SMALL, config, movie
+from small_runs import SMALL, config, losses, movie
 
 import pssr
 from pssr.crappify.noise import Poisson
@@ -65,11 +65,18 @@ def test_the_loss_goes_down(tmp_path: Path):
     assert np.mean(steps[-20:]) < 0.8 * np.mean(steps[:20])
 
 
-def test_the_same_seed_gives_the_same_weights_for_any_number_of_workers(tmp_path: Path):
-    for name, workers in (("a", 0), ("b", 2)):
-        list(fit(config(data__workers=workers, train__steps=12), [movie()], tmp_path / name))
-    a, b = (load(tmp_path / name).weights for name in "ab")
-    assert all(torch.equal(a[key], b[key]) for key in a)
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_losses_and_weights_for_any_number_of_workers(tmp_path: Path):
+    for workers in (0, 1, 4):
+        list(fit(config(data__workers=workers, train__steps=20), [movie()], tmp_path / str(workers)))
+    found = [losses(tmp_path / str(workers)) for workers in (0, 1, 4)]
+    assert found[0] == found[1] == found[2]
+    a, *others = (load(tmp_path / str(workers)).weights for workers in (0, 1, 4))
+    assert all(torch.equal(a[key], b[key]) for b in others for key in a)
+    # Those of another number go on with it.
+    list(fit(config(data__workers=1, train__steps=30), [movie()], tmp_path / "0"))
+    list(fit(config(data__workers=0, train__steps=30), [movie()], tmp_path / "4"))
+    assert losses(tmp_path / "0") == losses(tmp_path / "4")
 
 
 def test_another_seed_gives_other_weights(tmp_path: Path):

@@ -61,7 +61,6 @@ def no_worker_outlives_its_test():
     assert active_children() == []
 
 
-@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than there are cores
 def test_batches_are_the_same_for_any_number_of_workers():
     expected = [good for (good,) in made(0)]
     assert len(expected) == 6

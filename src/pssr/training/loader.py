@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,7 +75,9 @@ def _from_memory(
         generator=torch.Generator(),  # else the loader would draw from, and change, torch's global one
     )
     others = set(active_children())
-    with _held_back():
+    with _held_back(), warnings.catch_warnings():
+        # Cutting waits for drives: more workers than cores can be right.
+        warnings.filterwarnings("ignore", "This DataLoader will create")
         made = iter(loader)
     helpers = [child for child in active_children() if child not in others]
     raises = _on_death(helpers, signal.SIG_DFL)
