@@ -63,22 +63,8 @@ def batches(
 def _from_memory(
     config: Config, patches: Patches, items: Iterator[list[int]], device: torch.device
 ) -> Generator[list[Tensor], None, None]:
-    workers = config.data.workers
-    loader: DataLoader[list[Tensor] | PssrError] = DataLoader(
-        Careful(patches),  # type: ignore[arg-type]
-        batch_sampler=items,
-        num_workers=workers,
-        collate_fn=_batch,
-        pin_memory=device.type == "cuda",
-        worker_init_fn=_deaf,
-        timeout=HANGS_S if workers else 0,
-        generator=torch.Generator(),  # else the loader would draw from, and change, torch's global one
-    )
     others = set(active_children())
-    with _held_back(), warnings.catch_warnings():
-        # Cutting waits for drives: more workers than cores can be right.
-        warnings.filterwarnings("ignore", "This DataLoader will create")
-        made = iter(loader)
+    made = _begun(patches, items, config.data.workers, device)
     helpers = [child for child in active_children() if child not in others]
     raises = _on_death(helpers, signal.SIG_DFL)
     try:
@@ -94,6 +80,25 @@ def _from_memory(
     finally:
         _end(made, helpers)
         _on_death(helpers, raises)
+
+
+def _begun(
+    patches: Patches, items: Iterator[list[int]], workers: int, device: torch.device
+) -> Iterator[list[Tensor] | PssrError]:
+    with _held_back(), warnings.catch_warnings():
+        # Cutting waits for drives: more workers than cores can be right.
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        loader: DataLoader[list[Tensor] | PssrError] = DataLoader(
+            Careful(patches),  # type: ignore[arg-type]
+            batch_sampler=items,
+            num_workers=workers,
+            collate_fn=_batch,
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_deaf,
+            timeout=HANGS_S if workers else 0,
+            generator=torch.Generator(),  # else the loader would draw from, and change, torch's global one
+        )
+        return iter(loader)
 
 
 @dataclass(frozen=True)
