@@ -72,22 +72,24 @@ def main() -> None:
         gb, policy, cache_gb, steps = asked.peak_of
         print(peak_here(float(gb), policy, float(cache_gb), int(steps)))
         return
-    print(f"{'':<44}{'':>14}{'of the first':>14}")
-    speed(blocks=3 if asked.quick else 7, steps=5 if asked.quick else 20)
+    print(f"{'':<54}{'':>14}{'of the first':>14}")
+    for size in ("fast",) if asked.quick else ("fast", "small"):
+        speed(size, blocks=3 if asked.quick else 7, steps=5 if asked.quick else 20)
     for policy in ("ram",) if asked.quick else ("ram", "disk", "none"):
         memory(policy, quick=asked.quick)
 
 
-def speed(blocks: int, steps: int) -> None:
+def speed(size: str, blocks: int, steps: int) -> None:
     """Steps per second of three loops that take turns; medians over blocks.
 
     Args:
+        size: of the network.
         blocks: of each loop.
         steps: in a block.
     """
     movie = Computed(40)
     config = preset("movie").changed({
-        "train.steps": NEVER, "train.validate_every": NEVER, "train.save_every_s": NEVER
+        "train.steps": NEVER, "train.validate_every": NEVER, "train.save_every_s": NEVER, "network.edsr.size": size
     })  # fmt: skip
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -109,11 +111,11 @@ def speed(blocks: int, steps: int) -> None:
     bare_s, crappified_s, fit_s = (statistics.median(times) for times in taken.values())
     for name, times in taken.items():
         middle = statistics.median(times)
-        print(f"{name + ', steps / s, ' + started.precision:<44}{1 / middle:>14.2f}{bare_s / middle:>14.3f}")
+        print(f"{f'{size}, {name}, steps / s, {started.precision}':<54}{1 / middle:>14.2f}{bare_s / middle:>14.3f}")
     # Blocks beside each other had the same weather.
     ratios = [b / f for b, f in zip(taken["bare network and crappifier"], taken["pssr.fit"], strict=True)]
     print(
-        f"{'pssr.fit of bare network and crappifier':<44}{crappified_s / fit_s:>14.3f}"
+        f"{f'{size}, pssr.fit of bare network and crappifier':<54}{crappified_s / fit_s:>14.3f}"
         f"   blocks {min(ratios):.3f} to {max(ratios):.3f}"
     )
 
@@ -186,7 +188,7 @@ def memory(policy: str, *, quick: bool) -> None:
     peaks = [peak(gb, policy, cache_gb, steps) for gb in sizes]
     for gb, bytes_ in zip(sizes, peaks, strict=True):
         name = f"peak MB, {gb:g} GB of planes, cache {policy}, {cache_gb:g} GB"
-        print(f"{name:<44}{bytes_ / 1e6:>14.0f}{bytes_ / peaks[0]:>14.3f}", flush=True)
+        print(f"{name:<54}{bytes_ / 1e6:>14.0f}{bytes_ / peaks[0]:>14.3f}", flush=True)
 
 
 def peak(gb: float, policy: str, cache_gb: float, steps: int) -> int:

@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,29 @@ def test_a_long_wrong_value_is_told_in_a_few_words():
     with pytest.raises(ConfigError) as caught:
         preset("movie").changed({"train.steps": ["x" * 1000] * 1000})
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"x" * 5000: 1}, {"train": {"x" * 5000: 1}}, {"loss": {"x" * 5000: "y" * 5000}}, {"crappifier": "x" * 5000},
+        {"frames": 10**4000}, {"ends": {"x" * 5000: [["y" * 5000] * 900] * 900}},
+    ],
+    ids=["name", "inner name", "term", "crappifier", "number", "tree"],
+)  # fmt: skip
+def test_whatever_is_wrong_is_told_in_a_few_words(settings: dict[str, object]):
+    with pytest.raises(ConfigError) as caught:
+        parse(settings)
+    assert len(str(caught.value)) < 400
+    assert "; " in str(caught.value)[-200:]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders")
+@pytest.mark.timeout(30)
+def test_settings_that_are_no_regular_file_are_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    for name, why in (("pipe", "is no regular file"), ("loop", "Too many levels"), ("", "is no regular file")):
+        path = tmp_path / f"{name}.yaml" if name else tmp_path
+        with pytest.raises(ConfigError, match=rf"cannot be read \(.*{why}.*\); check the path"):
+            config.read(path)

@@ -100,3 +100,9 @@ def test_a_missing_file_is_refused(tmp_path: Path):
         load(tmp_path / "absent.safetensors")
     with pytest.raises(ModelError, match="cannot be read"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x\0y"])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str):
+    with pytest.raises(ModelError, match="cannot be read .*; give a run folder or a model file"):
+        load(tmp_path / name)

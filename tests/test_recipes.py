@@ -1,3 +1,5 @@
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,31 @@ def test_a_config_takes_a_recipe_by_name_or_file(tmp_path: Path):
 def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text, message):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ConfigError, match=rf"a.yaml: .*{message}"):
+        recipe(str(tmp_path / "a.yaml"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders")
+@pytest.mark.timeout(30)
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    (tmp_path / "folder.yaml").mkdir()
+    for name, why in (("pipe", "no regular file"), ("loop", "Too many levels"), ("folder", "no regular file")):
+        with pytest.raises(ConfigError, match=rf"{name}.yaml: cannot be read \(.*{why}.*\); check the name"):
+            recipe(str(tmp_path / f"{name}.yaml"))
+
+
+def test_a_long_name_is_told_in_a_few_words():
+    with pytest.raises(ConfigError, match="is neither a file.yaml nor a name; choose from") as caught:
+        recipe("x" * 5000)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("number", ["0x" + "f" * 10_000, "0b" + "1" * 30_000, "1" + ":1" * 10_000, "1" * 5000])
+def test_a_number_without_end_is_no_setting(tmp_path: Path, number: str):
+    """Python does not write such a number out, not even in a message."""
+    (tmp_path / "a.yaml").write_text(f"- poisson: {{peak: {number}}}\n")
+    with pytest.raises(ConfigError, match="a.yaml: is not YAML .a number has .* characters"):
         recipe(str(tmp_path / "a.yaml"))
 
 

@@ -299,6 +299,8 @@ def malformed() -> dict[str, bytes]:
         "complex weights": made(**{name: torch.ones(header[name]["shape"], dtype=torch.complex64)}),
         "whole numbers": made(**{name: torch.ones(header[name]["shape"], dtype=torch.int8)}),
         "other shape": made(**{name: torch.ones(3)}),
+        "a weight of half precision": made(**{name: torch.ones(header[name]["shape"]).half()}),
+        "a weight that counts": made(**{name: torch.ones(header[name]["shape"], dtype=torch.int64)}),
         "one too many": made(extra=torch.ones(3)),
         "steps without end": made(lambda about: about.update(steps=float("inf"))),
         "a reference that is no number": made(lambda about: about.update(reference=[float("nan"), 0.9])),
@@ -526,10 +528,19 @@ def test_a_network_larger_than_its_weights_is_not_built(tmp_path: Path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pipes in folders")
 @pytest.mark.timeout(30)
-def test_a_run_folder_whose_settings_are_a_pipe_is_not_waited_for(tmp_path: Path):
-    os.mkfifo(tmp_path / "config.yaml")
-    with pytest.raises(ConfigError, match=r"config.yaml: is no regular file"):
+@pytest.mark.parametrize("kind", ["pipe", "loop", "link to nothing", "folder"])
+def test_settings_of_a_run_that_are_no_file_are_neither_waited_for_nor_replaced(tmp_path: Path, kind: str):
+    path = tmp_path / "config.yaml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("config.yaml" if kind == "loop" else "absent")
+    before = path.lstat()
+    with pytest.raises(ConfigError, match=r"config.yaml: is no regular file; remove it, or choose another"):
         trained_on(tmp_path)
+    assert path.lstat().st_ino == before.st_ino
 
 
 # S7: names of code in a model
@@ -590,7 +601,8 @@ def test_settings_in_a_run_folder_bring_no_code(tmp_path: Path):
 WATCHED = """
     import os, sys
     seen = []
-    ASKED = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.bind", "urllib.Request"}
+    ASKED = {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr",
+        "socket.bind", "socket.sendto", "socket.sendmsg", "urllib.Request"}
     WRITE = os.O_WRONLY | os.O_RDWR | os.O_CREAT
     MADE = {"os.mkdir", "os.rename", "os.link", "os.symlink", "tempfile.mkstemp", "tempfile.mkdtemp", "os.remove"}
 

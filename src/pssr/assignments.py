@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from pssr.errors import ConfigError
-from pssr.parts import did_you_mean, part_from
+from pssr.parts import cut, did_you_mean, part_from, shortened
 from pssr.recipes import plain, recipe
 
 SECTIONS = ("data", "train")
@@ -121,4 +121,6 @@ def _put_in_part(part: dict[str, Any], path: str, rest: str, value: Any) -> None
     elif isinstance(value, Mapping):
         part[name] = dict(value)
     else:
-        raise ConfigError(f"{path}: {value!r} is none of its settings; write {path}.SETTING={value}")
+        raise ConfigError(
+            f"{path}: {shortened(value)} is none of its settings; write {path}.SETTING={cut(str(value))}"
+        )

@@ -1,6 +1,5 @@
 """What a run is: one typed tree, the same in Python, YAML, on the command line and in the model file."""
 
-import reprlib
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from pssr.assignments import put
 from pssr.errors import ConfigError
-from pssr.parts import Part, did_you_mean, part_from
+from pssr.parts import Part, cut, did_you_mean, part_from, shortened
 from pssr.recipes import plain, recipe, text_of
 
 
@@ -23,7 +22,6 @@ def _steps(value: object) -> object:
 YamlPart = Annotated[
     Part, BeforeValidator(part_from), PlainSerializer(lambda part: {part.name: dict(part.settings)})
 ]
-SHOWN = 80  # characters of a wrong value
 SETTINGS = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
@@ -186,7 +184,8 @@ def parse(tree: object, where: str = "") -> Config:
         raise ConfigError(prefix + _explained(error)) from error
     if config.frames % 2 == 0:
         raise ConfigError(
-            f"{prefix}frames: {config.frames} has no middle frame; use an odd number such as {config.frames + 1}"
+            f"{prefix}frames: {shortened(config.frames)} has no middle frame; use an odd number such as "
+            f"{shortened(config.frames + 1)}"
         )
     return config
 
@@ -243,7 +242,7 @@ def _over(base: Config, tree: Mapping[str, Any]) -> dict[str, Any]:
 def _explained(error: ValidationError) -> str:
     """The first thing pydantic found, as `setting: what is wrong; what to do`."""
     first = error.errors()[0]
-    path = ".".join(str(word) for word in first["loc"])
+    path = cut(".".join(str(word) for word in first["loc"]))
     if first["type"] == "extra_forbidden":
         sections: dict[object, type[BaseModel]] = {"data": Data, "train": Train}
         known = (
@@ -257,12 +256,6 @@ def _explained(error: ValidationError) -> str:
         # Of our own: it says itself what to do.
         return f"{path}: {why}"
     return f"{path}: {shortened(first['input'])} will not do ({why[:1].lower()}{why[1:]}); see `pssr config`"
-
-
-def shortened(value: object) -> str:
-    """A value as it is written, of which a sentence can hold no more than 80 characters."""
-    text = reprlib.repr(value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def _commented(model: type[BaseModel], tree: Mapping[str, Any], indent: int) -> list[str]:

@@ -132,8 +132,8 @@ def load(path: Path) -> Model:
     Raises:
         ModelError: missing, damaged, of another program or of a newer format.
     """
-    path = path / "model.safetensors" if path.is_dir() else path
     try:
+        path = path / "model.safetensors" if path.is_dir() else path
         if path.exists() and not path.is_file():
             # A pipe would be waited for, and a device has no end.
             raise ModelError(f"{path}: is no regular file; give a run folder or a model file")
@@ -148,10 +148,12 @@ def load(path: Path) -> Model:
                     "a larger machine"
                 )
             content = start + file.read()
-    except OSError as error:
-        raise ModelError(
-            f"{path}: cannot be read ({error.strerror}); give a run folder or a model file"
-        ) from error
+    except (OSError, ValueError) as error:
+        # A ValueError is of a name that no file can have.
+        if isinstance(error, ModelError):
+            raise
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"{path}: cannot be read ({why}); give a run folder or a model file") from error
     return _model(content, about, path)
 
 

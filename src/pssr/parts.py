@@ -4,11 +4,14 @@ import difflib
 import functools
 import importlib
 import inspect
+import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pssr.errors import ConfigError, ModelError
+
+SHOWN = 80  # characters of something wrong
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,16 @@ def part_from(value: object) -> Part:
         if isinstance(name, str) and isinstance(settings, Mapping | None):
             return Part(name, dict(settings or {}))
     raise ValueError("write a name, or one name with its settings, such as poisson: {peak: 100}")
+
+
+def shortened(value: object) -> str:
+    """A value as it is written, as far as a sentence can hold it."""
+    return cut(reprlib.repr(value))
+
+
+def cut(text: str) -> str:
+    """A text as far as a sentence can hold it."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:

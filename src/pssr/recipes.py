@@ -8,9 +8,11 @@ from typing import Any
 import yaml
 
 from pssr.errors import ConfigError
-from pssr.parts import Part, did_you_mean, part_from
+from pssr.parts import Part, cut, did_you_mean, part_from
 
 FOLDER = "crappifiers"
+WHOLE_NUMBER = "tag:yaml.org,2002:int"
+LONGEST_NUMBER = 100  # characters; Python writes out no number of more than 4300 digits, not even in a message
 LARGEST = 2**18  # characters of settings; those that come with pssr have a few thousand
 
 
@@ -35,7 +37,7 @@ def recipe(name: str) -> tuple[Part, ...]:
     path = Path(name)
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(
-            f"crappifier: {name!r} is neither a file.yaml nor a name; {did_you_mean(name, known)}"
+            f"crappifier: {cut(repr(name))} is neither a file.yaml nor a name; {did_you_mean(name, known)}"
         )
     try:
         return _parsed(text_of(path), name)
@@ -44,12 +46,15 @@ def recipe(name: str) -> tuple[Part, ...]:
 
 
 def text_of(path: Path) -> str:
-    """A file of settings, as far as settings may reach: a device has no end.
+    """A file of settings, as far as settings may reach.
 
     Raises:
         OSError: it cannot be read.
         UnicodeDecodeError: it is no text.
     """
+    if path.exists() and not path.is_file():
+        # A pipe would be waited for, and a device has no end.
+        raise OSError("is no regular file")
     with path.open("rb") as file:
         return file.read(4 * LARGEST).decode("utf-8")
 
@@ -86,6 +91,8 @@ def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
         inner = [] if isinstance(node, yaml.ScalarNode) else node.value
         pieces = [part for piece in inner for part in (piece if isinstance(piece, tuple) else (piece,))]
         own = len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        if own > LONGEST_NUMBER and node.tag == WHOLE_NUMBER:
+            raise yaml.YAMLError(f"a number has {own} characters")
         known[id(node)] = 1 + own + sum(_unfolded(piece, known) for piece in pieces)
     return known[id(node)]
 

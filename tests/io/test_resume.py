@@ -234,3 +234,22 @@ def test_journals_cost_little(tmp_path: Path):
         for t in range(1000):
             out.write(np.zeros((4, 4), np.uint16), T=t)
     assert time.perf_counter() - start < 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
+@pytest.mark.parametrize(("name", "format", "compression"), WAYS)
+def test_a_link_in_place_of_the_unfinished_file_is_not_written_through(
+    tmp_path: Path, name, format, compression
+):
+    with pytest.raises(KeyboardInterrupt), writer(tmp_path / name, format, compression) as out:
+        out.write(PLANES[0])
+        raise KeyboardInterrupt
+    part, elsewhere = tmp_path / f"{name}.part", tmp_path / "elsewhere"
+    part.rename(elsewhere)
+    part.symlink_to("elsewhere")
+    before = content(elsewhere)
+    with writer(tmp_path / name, format, compression) as out:
+        for t in range(6):
+            out.write(PLANES[t], T=t)
+    assert not (tmp_path / name).is_symlink()
+    assert content(elsewhere) == before

@@ -40,6 +40,15 @@ def test_an_existing_file_stays_unless_told(tmp_path: Path):
     assert (tmp_path / "a.mp4").stat().st_size > 0
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights")
+def test_a_link_under_the_name_of_the_part_is_not_written_through(tmp_path: Path):
+    (tmp_path / "elsewhere").write_bytes(b"mine")
+    (tmp_path / "a.part.mp4").symlink_to("elsewhere")
+    write_mp4(tmp_path / "a.mp4", PLANES, low=0, high=400, frames_per_s=10)
+    assert (tmp_path / "elsewhere").read_bytes() == b"mine"
+    assert not (tmp_path / "a.mp4").is_symlink()
+
+
 def test_no_frame_no_file(tmp_path: Path):
     with pytest.raises(WriteError, match="no frame"):
         write_mp4(tmp_path / "a.mp4", [], low=0, high=1, frames_per_s=10)

@@ -50,6 +50,8 @@ def write_mp4(
     part = path.with_name(path.stem + ".part.mp4")
     writer, sent = None, 0
     try:
+        # The encoder would write through a link that somebody put there.
+        part.unlink(missing_ok=True)
         for plane in planes:
             h, w = (side // 2 * 2 for side in plane.shape)
             if writer is None:
@@ -73,7 +75,8 @@ def write_mp4(
     finally:
         if writer is not None:
             writer.close()
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return path
 
 

@@ -132,7 +132,9 @@ class StackWriter:
                     f"{self._part}: is in the way, and no unfinished file of pssr's; move it away"
                 )
             self._journal = Journal(log, fingerprint)
-            before = self._journal.read() if self._resume and self._part.exists() else {}
+            # A link would lead to a file of somebody's.
+            there = self._part.exists() and not self._part.is_symlink()
+            before = self._journal.read() if self._resume and there else {}
             if before:
                 self._sink.reopen()
                 before = {place: k for place, k in before.items() if self._sink.checksum(place) == k}

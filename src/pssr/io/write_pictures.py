@@ -92,8 +92,8 @@ class Mp4Sink:
 
     def begin(self) -> None:
         """Make room for all planes."""
-        self.part.touch()
-        with self._waiting.open("wb") as file:
+        self.part.touch(exist_ok=False)
+        with self._waiting.open("xb") as file:
             file.truncate(self.content.bytes)
         self.reopen()
 

@@ -48,7 +48,7 @@ class RunSink:
 
     def _begin(self, **kind: bool) -> None:
         shape = _imagej_shape(self.content) if self.imagej else tuple(self.content.sizes.values())
-        with tifffile.TiffWriter(self.part, mode="w", byteorder="<", **kind) as tif:
+        with tifffile.TiffWriter(self.part, mode="x", byteorder="<", **kind) as tif:
             place = tif.write(
                 shape=shape, dtype=self.content.dtype, photometric="minisblack", software=SOFTWARE,
                 metadata=_imagej_metadata(self.content) if self.imagej else _ome_metadata(self.content),
@@ -113,7 +113,7 @@ class CompressedSink:
     def begin(self) -> None:
         """Write all directories, each with a byte of nothing for pixels."""
         large = self.content.bytes > CLASSIC_BYTES
-        with tifffile.TiffWriter(self.part, byteorder="<", ome=True, bigtiff=large) as tif:
+        with tifffile.TiffWriter(self.part, mode="x", byteorder="<", ome=True, bigtiff=large) as tif:
             tif.write(
                 (b"\0" for _ in range(self.content.planes)),
                 shape=tuple(self.content.sizes.values()),

@@ -1,9 +1,10 @@
 """A trained model, ready to restore arrays, movies and files."""
 
 import itertools
+import warnings
 from collections.abc import Collection, Sequence
 from collections.abc import Generator as Closable
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Num
 
+from pssr.config import Config
 from pssr.data.bundles import windows
 from pssr.data.intensity import Intensity, Planes, matched, sampled
 from pssr.errors import ConfigError, ModelError, ShapeError, WriteError
@@ -228,18 +230,35 @@ def _fitting(model: Model, name: str) -> Generator:
     Raises:
         ModelError: they are not.
     """
-    config = model.config
+    part = model.config.network
+    sketch = _sketched(model.config)
+    if sketch is not None:
+        _refuse_misfit(model, sketch, name)
+    # Built anew and not filled in: what is not among the weights, such as a table, gets its numbers here.
+    net = network(part, frames=model.config.frames, scale=model.config.scale)
+    if part.name not in NETWORKS:
+        _refuse_misfit(model, net, name)
+    return net
 
-    def built() -> Generator:
-        return network(config.network, frames=config.frames, scale=config.scale)
 
-    # A file may ask for a network of any size: that of `meta` takes no memory. Networks of one's own may need theirs.
-    with torch.device("meta") if config.network.name in NETWORKS else nullcontext():
-        net = built()
+def _sketched(config: Config) -> Generator | None:
+    """The network without memory: a file may ask for one of any size. None where one's own cannot be built so."""
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            # Of weights that a network of one's own gives itself, and that have no effect here.
+            warnings.simplefilter("ignore")
+            return network(config.network, frames=config.frames, scale=config.scale)
+    except Exception:
+        # One's own may compute while it is built, and say by any error that there are no numbers.
+        if config.network.name in NETWORKS:
+            raise
+        return None
+
+
+def _refuse_misfit(model: Model, net: Generator, name: str) -> None:
     wrong = misfit(model.weights, net.state_dict())
     if wrong:
-        raise ModelError(f"{name}: the weights do not fit {config.network} ({wrong}); train it again")
-    return built() if config.network.name in NETWORKS else net
+        raise ModelError(f"{name}: the weights do not fit {model.config.network} ({wrong}); train it again")
 
 
 def misfits(model: Model, stack: Stack) -> tuple[str, ...]:

@@ -94,10 +94,10 @@ def settled(folder: Path, asked: Config) -> Config:
         ConfigError: the folder holds a run with other settings, or something that is no run.
     """
     path = folder / "config.yaml"
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return asked
     if not path.is_file():
-        # A pipe would be waited for.
+        # A pipe would be waited for, and a link that leads nowhere replaced.
         raise ConfigError(f"{path}: is no regular file; remove it, or choose another folder")
     kept = read(path)
     measured = {
