@@ -85,7 +85,11 @@ def test_whatever_is_wrong_is_told_in_a_few_words(settings: dict[str, object]):
 def test_settings_that_are_no_regular_file_are_not_waited_for(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
-    for name, why in (("pipe", "is no regular file"), ("loop", "Too many levels"), ("", "is no regular file")):
+    for name, why in (
+        ("pipe", "is no regular file"),
+        ("loop", "Too many levels"),
+        ("", "is no regular file"),
+    ):
         path = tmp_path / f"{name}.yaml" if name else tmp_path
         with pytest.raises(ConfigError, match=rf"cannot be read \(.*{why}.*\); check the path"):
             config.read(path)

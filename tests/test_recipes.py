@@ -64,7 +64,11 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "loop.yaml").symlink_to("loop.yaml")
     (tmp_path / "folder.yaml").mkdir()
-    for name, why in (("pipe", "no regular file"), ("loop", "Too many levels"), ("folder", "no regular file")):
+    for name, why in (
+        ("pipe", "no regular file"),
+        ("loop", "Too many levels"),
+        ("folder", "no regular file"),
+    ):
         with pytest.raises(ConfigError, match=rf"{name}.yaml: cannot be read \(.*{why}.*\); check the name"):
             recipe(str(tmp_path / f"{name}.yaml"))
 
@@ -75,7 +79,9 @@ def test_a_long_name_is_told_in_a_few_words():
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize("number", ["0x" + "f" * 10_000, "0b" + "1" * 30_000, "1" + ":1" * 10_000, "1" * 5000])
+@pytest.mark.parametrize(
+    "number", ["0x" + "f" * 10_000, "0b" + "1" * 30_000, "1" + ":1" * 10_000, "1" * 5000]
+)
 def test_a_number_without_end_is_no_setting(tmp_path: Path, number: str):
     """Python does not write such a number out, not even in a message."""
     (tmp_path / "a.yaml").write_text(f"- poisson: {{peak: {number}}}\n")

@@ -12,7 +12,9 @@ from pssr.parts import Part, cut, did_you_mean, part_from
 
 FOLDER = "crappifiers"
 WHOLE_NUMBER = "tag:yaml.org,2002:int"
-LONGEST_NUMBER = 100  # characters; Python writes out no number of more than 4300 digits, not even in a message
+LONGEST_NUMBER = (
+    100  # characters; Python writes out no number of more than 4300 digits, not even in a message
+)
 LARGEST = 2**18  # characters of settings; those that come with pssr have a few thousand
 
 

@@ -49,6 +49,13 @@ def test_a_link_under_the_name_of_the_part_is_not_written_through(tmp_path: Path
     assert not (tmp_path / "a.mp4").is_symlink()
 
 
+def test_a_folder_under_the_name_of_the_part_is_an_error(tmp_path: Path):
+    (tmp_path / "a.part.mp4").mkdir()
+    with pytest.raises(WriteError, match="a.mp4: cannot be written"):
+        write_mp4(tmp_path / "a.mp4", PLANES, low=0, high=400, frames_per_s=10)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.part.mp4"]
+
+
 def test_no_frame_no_file(tmp_path: Path):
     with pytest.raises(WriteError, match="no frame"):
         write_mp4(tmp_path / "a.mp4", [], low=0, high=1, frames_per_s=10)

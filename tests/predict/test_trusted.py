@@ -55,7 +55,12 @@ class Loading(Own):
 
 def ready(width: int = 4) -> dict[str, torch.Tensor]:
     rng = torch.Generator().manual_seed(0)
-    shapes = {"first.weight": (width, 1, 3, 3), "first.bias": (width,), "last.weight": (4, width, 1, 1), "last.bias": (4,)}
+    shapes = {
+        "first.weight": (width, 1, 3, 3),
+        "first.bias": (width,),
+        "last.weight": (4, width, 1, 1),
+        "last.bias": (4,),
+    }
     return {name: torch.rand(shape, generator=rng) for name, shape in shapes.items()}
 
 

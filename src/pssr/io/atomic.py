@@ -33,6 +33,7 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         # What a process that was killed left, or a link that somebody else put there, is not written into.
         part.unlink(missing_ok=True)
+        # As readable as it will be under its name: the umask cannot be asked for without changing it for all threads.
         with part.open("xb") as file:
             file.write(content)
             file.flush()

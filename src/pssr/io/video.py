@@ -1,6 +1,7 @@
 """Movies to look at: MP4 that every browser and slide program plays."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -55,10 +56,9 @@ def write_mp4(
         for plane in planes:
             h, w = (side // 2 * 2 for side in plane.shape)
             if writer is None:
-                said = ["-metadata", f"comment={comment}"] if comment else []
                 writer = imageio_ffmpeg.write_frames(
                     str(part), (w, h), pix_fmt_in="gray", fps=frames_per_s, quality=8, macro_block_size=2,
-                    output_params=said,
+                    output_params=["-metadata", f"comment={comment}"] if comment else [],
                 )  # fmt: skip
                 writer.send(None)
             sent += 1

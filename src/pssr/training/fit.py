@@ -238,9 +238,9 @@ def _learned(
         except (RuntimeError, MemoryError) as error:
             if not memory_is_full(error):
                 raise
-            progress.whole = True
             at_once = progress.micro or len(given[0])
             if at_once == 1:
+                progress.whole = True
                 raise OutOfMemory(
                     f"{device}: out of memory with one patch of {phase.patches.size_px} px; use a smaller data.patch_px or "
                     "network"

@@ -145,5 +145,5 @@ def _difference(held: Held, k: int, difference: Tensor) -> Panel:
     end = next((end for end in ROUND if end >= 2 * float(before.std())), ROUND[-1])
     unit = (0.5 + difference / (2 * end)).clamp(0, 1)
     # The row is drawn on the scale and gamma of frames; this undoes both.
-    note = f"of two draws, black to white +-{end:g}"
+    note = f"two draws, +-{end:g}"
     return Panel("difference", (WHITE * unit ** (1 / GAMMA)).numpy(), note)
