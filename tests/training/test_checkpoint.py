@@ -10,7 +10,7 @@ from small_runs import config, losses, movie
 from pssr.errors import ConfigError, ModelError
 from pssr.model_file import load
 from pssr.training.checkpoint import digest, load_state, save_state
-from pssr.training.events import Noted, Step
+from pssr.training.events import Noted, Saved, Step
 from pssr.training.fit import fit
 from pssr.training.run import Run
 
@@ -61,6 +61,19 @@ def test_a_damaged_state_is_noticed_and_the_one_before_it_used(tmp_path: Path, d
     assert losses(tmp_path / "run") == losses(tmp_path / "whole")
     a, b = (load(tmp_path / name).weights for name in ("whole", "run"))
     assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_damaged_state_never_takes_the_place_of_the_whole_one(tmp_path: Path):
+    run = Run(tmp_path / "run", config())
+    stopped(run.folder, 15)
+    run.state.write_bytes(b"gone")
+    whole = run.before.read_bytes()
+    with closing(fit(config(train__save_every_s=1e-9), [movie()], run.folder)) as events:
+        next(event for event in events if isinstance(event, Step))
+        assert not run.state.exists()
+        assert run.before.read_bytes() == whole
+        next(event for event in events if isinstance(event, Saved))
+        assert run.before.read_bytes() == whole
 
 
 def test_nothing_whole_left_is_an_error_that_says_what_to_do(tmp_path: Path):

@@ -127,7 +127,7 @@ def fit(
         if here.first:
             if restart:
                 clear(run.folder)
-            began(run, job, progress.step)
+            began(run, job, found)
         here.wait()
         job = replace(job, stays=resident(given.material.cache, job.device))
         with watched(run, progress.step, writes=here.first) as watch:

@@ -90,15 +90,18 @@ def resumed(run: Run, job: Job) -> Found | None:
     return Found(progress, ancestors, note)
 
 
-def began(run: Run, job: Job, step: int) -> None:
+def began(run: Run, job: Job, found: Found | None) -> None:
     """Write settings and split, and forget what was logged after the step that is gone on from."""
     keep_config(run)
+    if found and found.note:
+        # The next save would put the damaged one in the place of the whole one.
+        run.state.unlink(missing_ok=True)
     names = [source.name for source in job.sources]
     kinds = zip(("learned_from", "held_back"), job.pieces, strict=True)
     parts = {kind: [piece.told(names) for piece in pieces] for kind, pieces in kinds}
     write_whole(run.folder / "split.json", json.dumps(parts, indent=1).encode())
-    if step:
-        cut_log(run.log, step)
+    if found and found.progress["step"]:
+        cut_log(run.log, found.progress["step"])
     else:
         run.log.unlink(missing_ok=True)
 
