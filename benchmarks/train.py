@@ -111,7 +111,9 @@ def speed(size: str, blocks: int, steps: int) -> None:
     bare_s, crappified_s, fit_s = (statistics.median(times) for times in taken.values())
     for name, times in taken.items():
         middle = statistics.median(times)
-        print(f"{f'{size}, {name}, steps / s, {started.precision}':<54}{1 / middle:>14.2f}{bare_s / middle:>14.3f}")
+        print(
+            f"{f'{size}, {name}, steps / s, {started.precision}':<54}{1 / middle:>14.2f}{bare_s / middle:>14.3f}"
+        )
     # Blocks beside each other had the same weather.
     ratios = [b / f for b, f in zip(taken["bare network and crappifier"], taken["pssr.fit"], strict=True)]
     print(
