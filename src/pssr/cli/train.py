@@ -167,7 +167,7 @@ def tell(lines: str) -> None:
 
 def first_process() -> bool:
     """Whether this is the one of those that `torchrun` started that speaks and writes."""
-    return os.environ.get("RANK", "0") == "0"
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK", "0") == "0"
 
 
 def begun(preset: str | None, config: Path | None, init: Path | None) -> "Config":
