@@ -4,7 +4,9 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from commands import PSSR, ran, saved_step, started, training, wait_for_step
 from small_runs import losses
 
@@ -102,3 +104,20 @@ def test_a_training_that_is_stopped_saves_whole_steps_and_goes_on_to_the_last_bi
     assert ran(command, said) == 0, said.read_text()
     assert "continue at step" in said.read_text()
     assert losses(run) == losses(material / "whole")
+
+
+@pytest.mark.slow
+def test_a_warning_before_the_first_step_asks_for_the_job_again(tmp_path: Path):
+    said = tmp_path / "said.txt"
+    # A movie of numbers that are looked at one by one takes a while to read.
+    large = np.random.default_rng(0).random((600, 256, 256), np.float32)
+    tifffile.imwrite(tmp_path / "good.tif", large, photometric="minisblack", metadata={"axes": "TYX"})
+    command = [*PSSR, *training(tmp_path, "run", train__steps=STEPS)]
+    path = f"{scontrol(tmp_path / 'bin')}:/usr/bin:/bin"
+    with started(command, said, PATH=path, SLURM_JOB_ID="4711") as process:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "run/.lock").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGUSR1)
+        assert process.wait(60) == 75, said.read_text()
+    assert (tmp_path / "bin/asked").read_text() == "requeue 4711\n"

@@ -14,6 +14,7 @@ from pssr.errors import WriteError
 from pssr.model_file import load
 from pssr.training.events import Step
 from pssr.training.fit import fit
+from pssr.training.log import write_log
 
 ASKED = {"train__steps": 24, "train__save_every_s": 1e-9, "train__validate_every": 12}
 
@@ -99,3 +100,11 @@ def test_a_state_that_finds_no_room_leaves_the_one_before_it(tmp_path: Path, who
     list(fit(config(**ASKED), [movie()], run))
     assert losses(run) == losses(whole)
     assert all(torch.equal(a, weights(whole)[name]) for name, a in weights(run).items())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_log_that_cannot_be_written_says_so():
+    with pytest.raises(
+        WriteError, match=r"full: cannot be written \(No space left on device\); free some space"
+    ):
+        write_log(Path("/dev/full"), step=10, loss=0.5)

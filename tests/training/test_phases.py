@@ -49,3 +49,21 @@ def test_a_training_stopped_in_any_phase_goes_on_to_the_last_bit(tmp_path: Path,
 def test_sizes_that_do_not_fit_are_refused(tmp_path: Path, grow: list[int], message: str):
     with pytest.raises(ConfigError, match=message):
         next(fit(config(data__grow_px=grow), [movie()], tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("stop", "told"),
+    [
+        (4, [(4, 16), (10, 24), (20, 32)]),
+        (10, [(10, 24), (20, 32)]),
+        (17, [(17, 24), (20, 32)]),
+        (20, [(20, 32)]),
+    ],
+)
+def test_a_training_that_goes_on_tells_the_phase_it_is_in(tmp_path: Path, stop: int, told):
+    with closing(fit(config(**GROWING), [movie()], tmp_path / "run")) as events:
+        for event in events:
+            if isinstance(event, Step) and event.step == stop:
+                break
+    events = list(fit(config(**GROWING), [movie()], tmp_path / "run"))
+    assert [(e.step, e.patch_px) for e in events if isinstance(e, PhaseStarted)] == told

@@ -1,5 +1,6 @@
 """What is measured before a training: precision, batch, rate, memory and time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from small_runs import config, losses, movie
 
 from pssr.config import read
+from pssr.training.distributed import World
 from pssr.training.events import PhaseStarted
 from pssr.training.fit import fit
 from pssr.training.plan import free_bytes, planned
@@ -114,3 +116,10 @@ def test_nothing_is_left_open_and_measuring_changes_no_weight(tmp_path: Path):
 
 def test_free_memory_is_known():
     assert 1e8 < free_bytes(CPU) < 1e14
+
+
+def test_the_first_of_several_processes_tries_alone_and_leaves_none_without_work():
+    """The others wait for it: what it would add up with them would never come."""
+    asked, given = on_bench(data__batch=0)
+    plan = planned(asked, replace(given, world=World(0, 32)))
+    assert plan.config.data.batch == 128

@@ -1,7 +1,5 @@
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from small_runs import config
 
 from pssr.crappify.chain import crappifier
@@ -9,12 +7,8 @@ from pssr.crappify.noise import Gaussian
 from pssr.crappify.optics import Bin
 from pssr.training.steps import Learner
 from pssr.training.trial import (
-    BATCHES,
     LR_FROM,
     LR_STEPS,
-    LR_TO,
-    MEMORY_SHARE,
-    batch_that_fits,
     found_lr,
     tried,
 )
@@ -63,23 +57,6 @@ def draw(number: int) -> torch.Generator:
     return torch.Generator().manual_seed(number)
 
 
-@given(
-    per_bundle=st.floats(1, 1e12), fixed=st.floats(0, 1e12), free=st.floats(0, 1e13)
-)  # fmt: skip
-def test_the_batch_is_the_largest_that_leaves_a_fifth_of_the_memory(per_bundle, fixed, free):
-    batch = batch_that_fits(per_bundle, fixed, free)
-    assert batch in BATCHES
-    assert batch == 1 or batch * per_bundle + fixed < MEMORY_SHARE * free
-    assert batch == max(BATCHES) or 2 * batch * per_bundle + fixed >= MEMORY_SHARE * free
-
-
-def test_the_rate_found_is_one_that_learns():
-    torch.manual_seed(0)
-    rate = found_lr(learner(Tiny()), lambda k: bundles(4, k), draw)
-    assert 3e-4 <= rate <= LR_TO / 3
-    assert rate == float(f"{rate:.1e}")
-
-
 def test_the_search_ends_when_the_loss_explodes():
     asked = []
 
@@ -90,20 +67,6 @@ def test_the_search_ends_when_the_loss_explodes():
     rate = found_lr(learner(Steep()), batch, draw)
     assert len(asked) < LR_STEPS - 5
     assert LR_FROM / 3 < rate < 5e-3
-
-
-def test_the_precision_asked_for_is_the_only_one_measured():
-    built = []
-
-    def make(name: str) -> Learner:
-        built.append(name)
-        return learner(Tiny(), name)
-
-    assert tried(make, bundles(4), draw, "bf16").precision == "bf16"
-    assert set(built) == {"bf16"}
-    built.clear()
-    assert tried(make, bundles(4), draw, "auto").precision in ("fp32", "bf16")
-    assert set(built) == {"fp32", "bf16"}
 
 
 @pytest.mark.parametrize("count", [4, 8])

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM while something long is running: stop between two events, never inside one."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -36,11 +36,12 @@ def between_events() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def noted(received: list[int]) -> Iterator[None]:
+def noted(received: list[int], numbers: Sequence[signal.Signals] = (*SIGNALS, *WARNINGS)) -> Iterator[None]:
     """The signals that ask a training to stop, as they arrive; it ends by itself after the step. A second one does not wait.
 
     Args:
-        received: is filled; the scheduler's warning, SIGUSR1, is among them.
+        received: is filled.
+        numbers: which; the scheduler's warning, SIGUSR1, is among them.
     """
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -48,7 +49,7 @@ def noted(received: list[int]) -> Iterator[None]:
             leave(number, frame)
         received.append(number)
 
-    before = {number: signal.signal(number, note) for number in (*SIGNALS, *WARNINGS)}
+    before = {number: signal.signal(number, note) for number in numbers}
     try:
         yield
     finally:

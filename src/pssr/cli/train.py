@@ -140,20 +140,24 @@ def train_one(
     from pssr.training.events import PhaseStarted
     from pssr.training.fit import fit
 
-    good, lows = (movies(given, axis=config.axis, channel=channel, **choices) for given in (inputs, low))
-    for note in dict.fromkeys(f"{m.stack.path.name}: {note}" for m in good + lows for note in m.stack.notes):
-        report(note)
     received: list[int] = []
-    events = fit(config, good, out, lows=lows, restart=restart, asked_to_stop=lambda: bool(received))
-    with closing(events):
-        # Until here nothing is lost by leaving at once; from here on a step is always done to its end.
-        first = next(events)
-        if dry_run:
-            assert isinstance(first, PhaseStarted)
-            tell(f"{out}: {plan(first)}")
-            return
-        with noted(received):
-            finished = follow(chain([first], events))
+    # A warning may come while stacks are read; it is minded after the first step.
+    with noted(received, WARNINGS):
+        good, lows = (movies(given, axis=config.axis, channel=channel, **choices) for given in (inputs, low))
+        for note in dict.fromkeys(
+            f"{m.stack.path.name}: {note}" for m in good + lows for note in m.stack.notes
+        ):
+            report(note)
+        events = fit(config, good, out, lows=lows, restart=restart, asked_to_stop=lambda: bool(received))
+        with closing(events):
+            # Until here nothing is lost by leaving at once; from here on a step is always done to its end.
+            first = next(events)
+            if dry_run:
+                assert isinstance(first, PhaseStarted)
+                tell(f"{out}: {plan(first)}")
+                return
+            with noted(received):
+                finished = follow(chain([first], events))
     if not finished:
         leave_for_now(received)
     tell(f"model: {out / 'model.safetensors'}\nnext:  pssr predict {out} LOW_RESOLUTION_FILES -o restored/")

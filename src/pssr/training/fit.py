@@ -123,7 +123,7 @@ def fit(
         found = None if restart else resumed(run, job)
         progress = Progress(**found.progress) if found else Progress(micro=run.config.train.micro)
         job = replace(job, ancestors=found.ancestors) if found else job
-        yield _started(run, given, job, job.phases[0], progress, plan)
+        yield _started(run, given, job, _left(job, progress, run.config)[0], progress, plan)
         if here.first:
             if restart:
                 clear(run.folder)
@@ -142,9 +142,7 @@ def _all_phases(
     here, run = given.world, watch.run
     config, failure = run.config, None
     try:
-        for number, phase in enumerate(job.phases):
-            if progress.share(config) >= phase.until and progress.step:
-                continue
+        for number, phase in enumerate(_left(job, progress, config)):
             if number and not progress.finished(config):
                 yield _started(run, given, job, phase, progress, plan)
             yield from _train(watch, here, job, phase, progress, asked_to_stop)
@@ -155,16 +153,23 @@ def _all_phases(
         raise
     finally:
         # An error within a step may have left half of it: then what was saved before is better.
-        if progress.whole and here.first:
-            save_all(run, job, _state(progress))
-        if failure:
-            watch.ended(progress.step, failure)
+        try:
+            if progress.whole and here.first:
+                save_all(run, job, _state(progress))
+        finally:
+            if failure:
+                watch.ended(progress.step, failure)
     finished = progress.finished(config)
     if finished and here.first:
         promote(run, progress.worse)
         watch.ended(progress.step)
     here.wait()
     yield Saved(progress.step, run.model, finished)
+
+
+def _left(job: Job, progress: Progress, config: Config) -> Sequence[Phase]:
+    """The phases that are not done; of a training that is, the last one."""
+    return [phase for phase in job.phases if progress.share(config) < phase.until] or job.phases[-1:]
 
 
 def _train(
