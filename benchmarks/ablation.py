@@ -1,6 +1,7 @@
 """Does the method hold? Frames of a bundle against the weight of the stability loss, every arm trained for the same time.
 
-`python benchmarks/ablation.py [--seconds 100] [--jobs 2] [--out FILE]`; `--report` prints the tables alone. The weight w is the
+`python benchmarks/ablation.py [--seconds 100] [--jobs 2] [--out FILE]`; `--report` prints the tables alone; `--report --out
+benchmarks/ablation.jsonl` those of docs/concepts/stability.md. The weight w is the
 config's `loss.stability`: L1(Y1, T) + L1(Y2, T) + w L1(Y1, Y2); arms of weight 0 restore both copies too. The network is `edsr`,
 size fast, scale 4, on one thread. A step's CPU time is measured first, frame counts in turn, and each arm gets as many steps as
 fill its seconds: a busy machine favours none. Three materials: simulated tubules; FIB-SEM sections, neighbours along Z; Airyscan
