@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -13,8 +13,6 @@ from pssr.training.distributed import ALONE
 from pssr.training.prepare import LR, TRIAL, Bench, generator, learner, patches
 from pssr.training.steps import GROUP
 from pssr.training.trial import batch_that_fits, found_lr, tried
-
-FREE_CPU = 4 * 1024**3  # bytes taken for free where the system does not say
 
 
 @dataclass(frozen=True)
@@ -76,11 +74,7 @@ def free_bytes(device: torch.device) -> float:
     """Memory of a device that nothing uses."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
-    try:
-        with Path("/proc/meminfo").open(encoding="ascii") as lines:
-            return next(1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration, ValueError):
-        return float(FREE_CPU)
+    return float(psutil.virtual_memory().available)
 
 
 def _batch(config: Config, given: Bench, step: int, count: int) -> Sequence[Tensor]:

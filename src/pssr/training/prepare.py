@@ -24,7 +24,7 @@ from pssr.training.distributed import ALONE, World
 from pssr.training.finetune import frozen, started_from
 from pssr.training.phases import Phase, sizes
 from pssr.training.sources import Material
-from pssr.training.steps import Draws, Learned, Learner, groups, learn
+from pssr.training.steps import GROUP, Draws, Learned, Learner, groups, learn
 from pssr.training.validation import LARGEST_PX, Held, hold
 
 # Items that no patch has: one stream of draws each, and one for each group of a batch.
@@ -137,8 +137,8 @@ def prepare(config: Config, given: Bench, *, fresh: bool = True) -> Job:
             )
     if len(groups(config.data.batch)) < given.world.size:
         raise ConfigError(
-            f"data.batch: {config.data.batch} gives {len(groups(config.data.batch))} groups of 4 for {given.world.size} "
-            f"processes; use at least {4 * given.world.size}"
+            f"data.batch: {config.data.batch} gives {len(groups(config.data.batch))} groups of {GROUP} for "
+            f"{given.world.size} processes; use at least {GROUP * given.world.size}"
         )
     ancestors = started_from(config, net_learner.net) if fresh else ()
     frozen(net_learner.net, config.train.freeze)

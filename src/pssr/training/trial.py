@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from pssr.errors import OutOfMemory
 from pssr.predict.device import memory_is_full
-from pssr.training.steps import GROUP, Learner, learn, made_bad, two_pass
+from pssr.training.steps import GROUP, Learned, Learner, learn, made_bad, two_pass
 
 FASTER = 0.8  # of the seconds in float32: what another precision must reach to be worth its rounding
 LR_FROM, LR_TO, LR_STEPS = 1e-5, 1e-1, 60
@@ -103,15 +102,7 @@ def found_lr(learner: Learner, batches: Callable[[int], Sequence[Tensor]], draw:
     rates = np.geomspace(LR_FROM, LR_TO, LR_STEPS)
     mean, best, chosen = math.nan, math.inf, rates[0]
     for k, rate in enumerate(rates):
-        good, *real = batches(k)
-        done = learn(
-            learner,
-            good,
-            partial(_numbered, draw, k),
-            float(rate),
-            batch=len(good),
-            real=real[0] if real else None,
-        )
+        done = _learned(learner, batches(k), draw, k, float(rate))
         if done.skipped or done.loss > 4 * best:
             break
         mean = done.loss if math.isnan(mean) else 0.8 * mean + 0.2 * done.loss
@@ -120,8 +111,17 @@ def found_lr(learner: Learner, batches: Callable[[int], Sequence[Tensor]], draw:
     return float(f"{chosen / 3:.1e}")
 
 
-def _numbered(draw: Draw, step: int, group: int) -> torch.Generator:
-    return draw(step * max(BATCHES) + group)
+def _learned(learner: Learner, parts: Sequence[Tensor], draw: Draw, step: int, lr: float) -> Learned:
+    """A whole step on bundles, and their partners where there are any."""
+    good, *real = parts
+    return learn(
+        learner,
+        good,
+        lambda group: draw(step * max(BATCHES) + group),
+        lr,
+        batch=len(good),
+        real=real[0] if real else None,
+    )
 
 
 def _step_seconds(learner: Learner, good: Sequence[Tensor], draw: Draw) -> float:
@@ -129,14 +129,7 @@ def _step_seconds(learner: Learner, good: Sequence[Tensor], draw: Draw) -> float
     times = []
     for k in range(3):
         start = time.perf_counter()
-        learn(
-            learner,
-            good[0],
-            partial(_numbered, draw, k),
-            1e-5,
-            batch=len(good[0]),
-            real=good[1] if len(good) > 1 else None,
-        )
+        _learned(learner, good, draw, k, 1e-5)
         times.append(time.perf_counter() - start)
     return min(times[1:])
 
