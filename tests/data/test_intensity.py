@@ -1,10 +1,13 @@
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pssr.data.intensity import Intensity, matched, measure
+from pssr.data import intensity
+from pssr.data.intensity import Intensity, matched, measure, percentiles, range_of
 from pssr.errors import ReadError
 
 
@@ -79,3 +82,82 @@ def test_the_largest_whole_numbers_do_not_wrap(dtype):
     counts = Intensity(0.0, 1e19).from_unit(np.array([-1e9, 0.0, 1e9], np.float32), np.dtype(dtype))
     assert counts[0] == np.iinfo(dtype).min
     assert counts[2] > 0.99 * np.iinfo(dtype).max
+
+
+SHORT = ["uint8", "int8", "uint16", "int16"]
+
+
+@pytest.mark.parametrize("dtype", SHORT)
+@given(st.data())
+def test_percentiles_of_planes_one_by_one_are_those_of_all_together(dtype, data):
+    shapes = data.draw(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=4))
+    planes = [data.draw(arrays(dtype, shape)) for shape in shapes]
+    together = np.concatenate([plane.ravel() for plane in planes])
+    # Of whole numbers numpy would take differences that wrap.
+    assert percentiles(iter(planes)) == tuple(np.percentile(together.astype(float), (1.0, 99.8)))
+
+
+@pytest.mark.parametrize("dtype", SHORT)
+@pytest.mark.parametrize("spread", [3, 40, 10**5])
+def test_percentiles_of_many_pixels_are_those_of_numpy(dtype, spread):
+    rng, limits = np.random.default_rng(0), np.iinfo(dtype)
+    middle = (int(limits.min) + limits.max) // 2
+    drawn = np.rint(rng.normal(middle, spread, (5, 97, 103)))
+    planes = np.clip(drawn, limits.min, limits.max).astype(dtype)
+    assert percentiles(planes) == tuple(np.percentile(planes.astype(float), (1.0, 99.8)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint32", "int64"])
+def test_percentiles_of_long_integers_and_floats_are_those_of_numpy(dtype):
+    planes = np.random.default_rng(0).uniform(0, 1000, (4, 60, 70)).astype(dtype)
+    assert percentiles(planes) == tuple(map(float, np.percentile(planes, (1.0, 99.8))))
+
+
+def test_pixels_that_are_no_number_are_left_out_of_percentiles():
+    planes = np.random.default_rng(0).normal(5, 2, (4, 60, 70)).astype(np.float32)
+    planes[1, 10:30] = np.nan
+    planes[2, 3, :5] = np.inf
+    planes[3, 4, :5] = -np.inf
+    finite = planes[np.isfinite(planes)]
+    assert percentiles(planes) == tuple(map(float, np.percentile(finite, (1.0, 99.8))))
+
+
+def test_very_large_planes_of_floats_are_sampled_and_no_percentile_moves(monkeypatch):
+    planes = np.random.default_rng(0).normal(5, 2, (2, 400, 400)).astype(np.float32)
+    exact = np.percentile(planes, (1.0, 99.8))
+    monkeypatch.setattr(intensity, "MOST_HELD", 40_000)
+    found = percentiles(planes)
+    assert found != tuple(exact)
+    np.testing.assert_allclose(found, exact, atol=0.15)
+
+
+def test_one_plane_of_short_integers_is_held_at_a_time():
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def planes():
+        nonlocal most
+        for t in range(6):
+            plane = np.full((20, 20), t, np.uint16)
+            alive.append(weakref.ref(plane))
+            most = max(most, sum(ref() is not None for ref in alive))
+            yield plane
+            del plane
+
+    assert range_of(planes()) == Intensity(0.0, 5.0)
+    # The last one, until the next one is there.
+    assert most <= 2
+
+
+@given(st.lists(arrays(np.int16, (3, 3)), min_size=1, max_size=4))
+def test_the_range_of_planes_is_that_of_a_movie_of_them(planes):
+    scale = range_of(iter(planes))
+    assert scale == measure(np.stack(planes))
+    assert scale.low < scale.high
+
+
+def test_structure_in_very_few_pixels_of_floats_is_full_scale_and_infinity_is_none():
+    planes = np.zeros((2, 100, 100), np.float32)
+    planes[0, 50, 50] = 5000
+    planes[1, 1, 1:4] = np.inf, np.nan, -np.inf
+    assert range_of(planes) == Intensity(0.0, 5000.0)

@@ -1,6 +1,7 @@
 """The only way from counts to the network's 0..1 and back: one scale per stack and channel."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +12,7 @@ from pssr.errors import ReadError
 
 LOW_PERCENT, HIGH_PERCENT = 1.0, 99.8  # as in CSBDeep: robust against hot pixels, near full use of 0..1
 SAMPLED_PLANES = 16
+MOST_HELD = 2**22  # pixels of a plane of long integers or floats that are looked at
 
 
 @runtime_checkable
@@ -80,21 +82,72 @@ def measure(movie: Planes) -> Intensity:
     Returns:
         Low and high; a movie of one single value gets a range of 1 count.
     """
-    planes = [movie[t] for t in sampled(len(movie))]
-    low, high = percentiles(planes)
+    return range_of(movie[t] for t in sampled(len(movie)))
+
+
+def range_of(planes: Iterable[Num[np.ndarray, "..."]]) -> Intensity:
+    """The scale of some planes together, of which one at a time is held where they are integers of 16 bits or less.
+
+    Args:
+        planes: of one dtype.
+
+    Returns:
+        As for `measure`.
+    """
+    most = -math.inf
+
+    def seen() -> Iterator[np.ndarray]:
+        nonlocal most
+        for plane in planes:
+            most = max(
+                most,
+                float(plane[np.isfinite(plane)].max(initial=-np.inf))
+                if plane.dtype.kind == "f"
+                else float(plane.max()),
+            )
+            yield plane
+
+    low, high = percentiles(seen())
     if high <= low:  # structure in so few pixels that the percentiles miss it
-        high = float(max(plane[np.isfinite(plane)].max(initial=low) for plane in planes))
+        high = most
     return Intensity(low, high if high > low else low + 1.0)
 
 
-def percentiles(planes: Sequence[Num[np.ndarray, "..."]]) -> tuple[float, float]:
+def percentiles(planes: Iterable[Num[np.ndarray, "..."]]) -> tuple[float, float]:
     """The reference percentiles (1 and 99.8) of the finite pixels of all planes together."""
-    pixels = np.concatenate([plane.ravel() for plane in planes])
-    finite = pixels[np.isfinite(pixels)]
+    counted: np.ndarray | None = None
+    held: list[np.ndarray] = []
+    for plane in planes:
+        if plane.dtype.kind in "ui" and plane.dtype.itemsize <= 2:
+            lowest = int(np.iinfo(plane.dtype).min)
+            each = np.bincount(
+                plane.ravel().astype(np.int32) - lowest, minlength=2 ** (8 * plane.dtype.itemsize)
+            )
+            counted = each if counted is None else counted + each
+        else:
+            # So many that no percentile moves, and few enough to be held.
+            every = max(plane.size // MOST_HELD, 1)
+            held.append(plane[np.isfinite(plane)].ravel()[::every])
+    if counted is not None:
+        low, high = (_percentile(counted, lowest, percent) for percent in (LOW_PERCENT, HIGH_PERCENT))
+        return low, high
+    finite = np.concatenate(held)
     if not finite.size:
         raise ReadError("movie: none of its pixels is a number; check how it was saved")
     low, high = np.percentile(finite, (LOW_PERCENT, HIGH_PERCENT))
     return float(low), float(high)
+
+
+def _percentile(counted: np.ndarray, lowest: int, percent: float) -> float:
+    """A percentile from how often each value from the lowest on occurs, as `numpy.percentile` defines it."""
+    upto = np.cumsum(counted)
+    at = percent / 100 * (int(upto[-1]) - 1)
+    below, above = (
+        lowest + int(np.searchsorted(upto, k, side="right")) for k in (math.floor(at), math.ceil(at))
+    )
+    share = at - math.floor(at)
+    # From the nearer one, as numpy does, so that it is the very same number.
+    return below + (above - below) * share if share < 0.5 else above - (above - below) * (1 - share)
 
 
 def sampled(length: int) -> list[int]:
@@ -115,7 +168,16 @@ def matched(movie: Planes, reference: tuple[float, float]) -> Intensity:
     Returns:
         Low and high in counts of this movie.
     """
-    own = measure(movie)
+    return as_in_training(measure(movie), reference)
+
+
+def as_in_training(own: Intensity, reference: tuple[float, float]) -> Intensity:
+    """The scale of `matched`, from the movie's own.
+
+    Args:
+        own: of the low-resolution movie, from its percentiles.
+        reference: as for `matched`.
+    """
     per_unit = (own.high - own.low) / max(reference[1] - reference[0], 1e-3)
     low = own.low - reference[0] * per_unit
     return Intensity(low, low + per_unit)
