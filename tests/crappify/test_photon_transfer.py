@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pssr.crappify.photon_transfer import photon_transfer
+from pssr.crappify.photon_transfer import noise_curve, photon_transfer
 from pssr.crappify.scanning import Response
 from pssr.errors import ReadError
 from pssr.simulate import tubules
@@ -83,3 +83,50 @@ def test_what_cannot_be_measured_is_refused(light):
                 + np.random.default_rng(0).normal(0, 5, (3, 256, 256)) * (1.1 - light[:1])
             ]
         )
+
+
+@pytest.mark.parametrize("size_px", [32, 96])
+def test_frames_without_noise_are_refused_in_words(size_px):
+    """Rounded to so few counts that the noise of most bins is none at all."""
+    frames = np.rint(tubules(frames=6, size_px=size_px, seed=3).frames * (1 if size_px == 32 else 1000))
+    with pytest.raises(
+        ReadError, match="calibration: many pixels have no noise at all; give the frames as the detector"
+    ):
+        photon_transfer([frames])
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+@pytest.mark.parametrize("counts", [1e-6, 1.0, 1e3, 1e6])
+@pytest.mark.parametrize("frames", [1, 2, 6])
+def test_without_noise_there_is_next_to_none_or_a_reason(counts, offset, frames):
+    """Still, moving or rounded: no other error, no warning, and no photons where there are none."""
+    made = tubules(frames=6, size_px=64, seed=5).frames[:frames] * counts + offset
+    for movie in (made, np.repeat(made[:1], frames, 0), np.rint(made)):
+        found = none_or_reason(movie)
+        assert found.startswith("calibration: ") if isinstance(found, str) else np.isfinite(found).all()
+
+
+def none_or_reason(movie: np.ndarray) -> tuple[float, ...] | str:
+    """What is found in a movie, or why nothing is."""
+    try:
+        found = photon_transfer([movie])
+    except ReadError as error:
+        return str(error)
+    return found.gain.value, found.gain.error, found.correlation, found.slope, found.intercept
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 1), (3, 4, 200), (1, 200, 15)])
+def test_frames_too_small_for_a_curve_are_refused_in_words(shape):
+    movie = np.random.default_rng(0).random(shape)
+    for measured in (photon_transfer, noise_curve):
+        with pytest.raises(ReadError, match="frames are smaller than 16 px; give larger ones"):
+            measured([movie])
+
+
+@pytest.mark.parametrize("percent", [50, 80])
+def test_a_background_that_is_cut_off_is_refused_in_words(light, percent):
+    made = counts(np.repeat(light[:1], 4, 0), peak=60, gain=2.0, read=1.0)
+    with pytest.raises(
+        ReadError, match="many pixels have no noise at all; .* without a background that is cut off"
+    ):
+        photon_transfer([np.clip(made - np.percentile(made, percent), 0, None)])

@@ -53,6 +53,19 @@ def test_a_plane_that_is_not_there_is_an_index_error(stack, place):
         stack.plane(**place)
 
 
+@pytest.mark.parametrize("number", [np.int64, np.uint8, np.intp])
+def test_numbers_of_numpy_are_numbers_of_planes(stack, planes, number):
+    place = number(3), number(1), number(2)
+    np.testing.assert_array_equal(stack.plane(T=place[0], C=place[1], Z=place[2]), planes[3, 1, 2])
+    (found,) = stack.planes([place])
+    np.testing.assert_array_equal(found, planes[3, 1, 2])
+
+
+def test_a_broken_number_is_no_number_of_a_plane(stack):
+    with pytest.raises(TypeError, match="float64"):
+        list(stack.planes([(np.float64(1.5), 0, 0)]))
+
+
 @pytest.mark.parametrize("channel", ["mito", "MITO", 0, "0"])
 def test_channels_are_chosen_by_name_or_number(stack, channel):
     assert stack.channel_number(channel) == 0

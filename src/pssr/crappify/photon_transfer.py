@@ -26,6 +26,7 @@ from pssr.crappify.jitter import line_jitter
 from pssr.errors import ReadError
 
 DARK_PERCENT, LEAST_CORRELATION = 1.0, 0.04
+LEAST_PX = 16  # of a frame's side
 NONE = (0.0, 0.0)
 
 
@@ -87,10 +88,7 @@ def photon_transfer(
     Raises:
         ReadError: movies too small, or without any spread of brightness.
     """
-    frames = min(max(len(movie) for movie in movies), 3)
-    used = [np.asarray(movie, dtype=np.float64) for movie in movies if len(movie) >= frames]
-    if min(min(movie.shape[1:]) for movie in used) < 16:
-        raise ReadError("calibration: frames are smaller than 16 px; give larger ones")
+    frames, used = _long_enough(movies)
     against_truth = frames < 3 and len(truths) > 0
     if against_truth:
         used = [np.asarray(movie, dtype=np.float64) for movie in movies]
@@ -132,12 +130,20 @@ def noise_curve(
         movies: (T, Y, X), as for `photon_transfer`.
 
     Raises:
-        ReadError: all pixels are about equally bright.
+        ReadError: movies too small, or all pixels are about equally bright.
     """
-    frames = min(max(len(movie) for movie in movies), 3)
-    used = [np.asarray(movie, dtype=np.float64) for movie in movies if len(movie) >= frames]
+    frames, used = _long_enough(movies)
     bins = binned(differences(used, frames))
     return bins.mean, bins.variance
+
+
+def _long_enough(movies: Sequence[np.ndarray]) -> tuple[int, list[np.ndarray]]:
+    """How many frames in a row can be looked at, and the movies that have them."""
+    frames = min(max(len(movie) for movie in movies), 3)
+    used = [np.asarray(movie, dtype=np.float64) for movie in movies if len(movie) >= frames]
+    if min(min(movie.shape[1:]) for movie in used) < LEAST_PX:
+        raise ReadError(f"calibration: frames are smaller than {LEAST_PX} px; give larger ones")
+    return frames, used
 
 
 def _line(bins: Bins, *, with_jitter: bool = False) -> tuple[tuple[float, float, float], np.ndarray]:
@@ -147,7 +153,7 @@ def _line(bins: Bins, *, with_jitter: bool = False) -> tuple[tuple[float, float,
     for _ in range(5):
         # The mean of n squared normal variables of variance v has the variance 2 v^2 / n.
         precision = bins.weight / (2 * np.maximum(expected, 1e-12) ** 2)
-        covariance = np.linalg.inv(design.T @ (precision[:, None] * design))
+        covariance = _inverse(design.T @ (precision[:, None] * design))
         fit = covariance @ design.T @ (precision * bins.variance)
         expected = np.maximum(design @ fit, 0.05 * bins.variance)
     if fit[0] <= 0:
@@ -160,6 +166,20 @@ def _line(bins: Bins, *, with_jitter: bool = False) -> tuple[tuple[float, float,
     )
     added = float(fit[2]) if with_jitter else 0.0
     return (float(fit[0]), float(fit[1]), added), covariance * max(scatter, 1.0)
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """The covariance of a fit, which there is none of where some of its points have no noise, and so all the weight."""
+    try:
+        covariance = np.asarray(np.linalg.inv(matrix))
+    except np.linalg.LinAlgError:
+        covariance = np.zeros_like(matrix)
+    if not (np.diag(covariance) > 0).all():
+        raise ReadError(
+            "calibration: many pixels have no noise at all; give the frames as the detector recorded them, without a "
+            "background that is cut off"
+        )
+    return covariance
 
 
 def _read_noise(gain: float, level: float, covariance: np.ndarray, offset: Estimate) -> Estimate:
@@ -181,7 +201,9 @@ def _correlation(movies: Sequence[np.ndarray], frames: int) -> float:
             e = convolve1d(np.tensordot(SECOND, window, 1), SECOND, axis=0)[2:-2, 2:-2]
             slope = gaussian_gradient_magnitude(window.mean(0), SMOOTH_PX)[2:-2, 2:-2]
             flat = slope[:, 1:] <= np.percentile(slope, 25)
-            found.append(float((e[:, 1:] * e[:, :-1])[flat].mean() / np.square(e[:, 1:])[flat].mean()))
+            noise = float(np.square(e[:, 1:])[flat].mean())
+            # What is free of noise has none that is alike.
+            found.append(float((e[:, 1:] * e[:, :-1])[flat].mean()) / noise if noise else 0.0)
     c = float(np.median(found))
     return min(c, 0.9) if c > LEAST_CORRELATION else 0.0
 

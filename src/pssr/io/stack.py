@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, SupportsIndex, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Num
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 AXES = ("T", "C", "Z", "Y", "X")
 RGB = {"red": "#FF0000", "green": "#00FF00", "blue": "#0000FF"}
 Place: TypeAlias = tuple[int, int, int]  # T, C, Z, each counted from 0
+Asked: TypeAlias = tuple[SupportsIndex, SupportsIndex, SupportsIndex]  # those of numpy will do
 ReadPlane: TypeAlias = Callable[[Place], np.ndarray]
 
 
@@ -74,7 +76,9 @@ class Stack:
         """Distance between neighbouring pixels along X in micrometres; None where unknown."""
         return self.spacing_um.get("X")
 
-    def plane(self, *, T: int = 0, C: int = 0, Z: int = 0) -> Num[np.ndarray, "y x"]:
+    def plane(
+        self, *, T: SupportsIndex = 0, C: SupportsIndex = 0, Z: SupportsIndex = 0
+    ) -> Num[np.ndarray, "y x"]:
         """One plane, in the file's own dtype.
 
         Args:
@@ -86,13 +90,15 @@ class Stack:
             IndexError: there is no such plane.
             ReadError: the file is damaged there, or has changed since it was opened.
         """
-        for axis, k in (("T", T), ("C", C), ("Z", Z)):
+        # Numbers of numpy are no int, which readers ask for.
+        place = index(T), index(C), index(Z)
+        for axis, k in zip("TCZ", place, strict=True):
             if not 0 <= k < self.sizes[axis]:
                 raise IndexError(f"{self.path}: has no {axis} {k}; it has {self.sizes[axis]}, counted from 0")
         with self.reader.opened(self.path) as read:
-            return self._checked((T, C, Z), read((T, C, Z)))
+            return self._checked(place, read(place))
 
-    def planes(self, places: Iterable[Place]) -> Iterator[Num[np.ndarray, "y x"]]:
+    def planes(self, places: Iterable[Asked]) -> Iterator[Num[np.ndarray, "y x"]]:
         """Many planes, for which the file is opened once.
 
         Args:
@@ -104,7 +110,7 @@ class Stack:
         Raises:
             ReadError: as for `plane`.
         """
-        left = iter(places)
+        left = ((index(t), index(c), index(z)) for t, c, z in places)
         while True:
             owner = os.getpid()
             with self.reader.opened(self.path) as read:
