@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -189,6 +190,19 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path: Path):
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path / "a.ome.tif")]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "a.ome.tif: cannot be written (File too large)" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_what_cannot_be_forced_to_disk_or_renamed_is_an_error(tmp_path: Path, monkeypatch, call):
+    def fail(*_args, **_how):
+        raise OSError(errno.EIO, "Input/output error")
+
+    path = tmp_path / "a.ome.tif"
+    said = r"a\.ome\.tif: cannot be written \(Input/output error\)"
+    with pytest.raises(WriteError, match=said), writer(path) as open_writer:
+        fill(open_writer)
+        monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (Path, "replace")), fail)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -23,7 +23,7 @@ def as_dask(stack: "Stack") -> dask.array.Array:
         return stack.plane(T=at[0], C=at[1], Z=at[2])[None, None, None]
 
     chunks = ((1,) * t, (1,) * c, (1,) * z, (y,), (x,))
-    lazy: dask.array.Array = dask.array.map_blocks(  # type: ignore[no-untyped-call]
+    lazy: dask.array.Array = dask.array.map_blocks(
         plane, chunks=chunks, dtype=stack.dtype, meta=np.empty((0,) * 5, stack.dtype)
     )
     return lazy

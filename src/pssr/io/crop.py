@@ -61,25 +61,26 @@ def cropped(
     """
     names = [channel] if isinstance(channel, str | int) else channel
     channels = range(stack.sizes["C"]) if names is None else [stack.channel_number(name) for name in names]
-    kept = {axis: _kept(stack, axis, part) for axis, part in {"T": t, "Z": z, "Y": y, "X": x}.items()}
+    parts = {"T": t, "Z": z, "Y": y, "X": x}
+    left = {axis: kept(stack, axis, part) for axis, part in parts.items()}
     for axis in "YX":
-        if kept[axis].step != 1:
+        if left[axis].step != 1:
             raise ChoiceNeeded(f"{stack.path}: {axis.lower()} leaves pixels out; choose a field without gaps")
     if not channels:
         raise ChoiceNeeded(f"{stack.path}: no channel is chosen; choose among {', '.join(stack.channels)}")
-    places = tuple(kept["T"]), tuple(channels), tuple(kept["Z"])
-    rows, columns = ((kept[axis].start, kept[axis].stop) for axis in "YX")
-    depth = {"Z": stack.spacing_um["Z"] * abs(kept["Z"].step)} if "Z" in stack.spacing_um else {}
+    places = tuple(left["T"]), tuple(channels), tuple(left["Z"])
+    rows, columns = ((left[axis].start, left[axis].stop) for axis in "YX")
+    depth = {"Z": stack.spacing_um["Z"] * abs(left["Z"].step)} if "Z" in stack.spacing_um else {}
     numbers = [{number: k for k, number in enumerate(axis)} for axis in places]
     return replace(
         stack,
         sizes={
-            **stack.sizes, "C": len(channels), **{axis: len(part) for axis, part in kept.items()}
+            **stack.sizes, "C": len(channels), **{axis: len(part) for axis, part in left.items()}
         },
         channels=tuple(stack.channels[c] for c in channels),
         colours=tuple(stack.colours[c] for c in channels) if stack.colours else (),
         spacing_um={**stack.spacing_um, **depth},
-        interval_s=stack.interval_s and stack.interval_s * abs(kept["T"].step),
+        interval_s=stack.interval_s and stack.interval_s * abs(left["T"].step),
         reader=CropReader(stack.reader, places, rows, columns),
         missing=tuple(
             (numbers[0][m[0]], numbers[1][m[1]], numbers[2][m[2]])
@@ -89,15 +90,24 @@ def cropped(
     )  # fmt: skip
 
 
-def _kept(stack: Stack, axis: str, part: Part) -> range:
-    """The numbers along one axis that are kept."""
+def kept(stack: Stack, axis: str, part: Part) -> range:
+    """The numbers along one axis that are kept of a stack.
+
+    Args:
+        stack: the whole.
+        axis: T, Z, Y or X.
+        part: a number or a slice; None keeps all.
+
+    Raises:
+        ChoiceNeeded: nothing is left.
+    """
     every = range(stack.sizes[axis])
     if isinstance(part, slice):
-        kept = every[part]
+        left = every[part]
     elif part is None:
-        kept = every
+        left = every
     else:
-        kept = every[part : part + 1 or None] if -len(every) <= part < len(every) else range(0)
-    if not kept:
+        left = every[part : part + 1 or None] if -len(every) <= part < len(every) else range(0)
+    if not left:
         raise ChoiceNeeded(f"{stack.path}: {axis.lower()}={part} leaves nothing of 0 to {len(every) - 1}")
-    return kept
+    return left

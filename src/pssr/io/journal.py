@@ -9,7 +9,9 @@ import io
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pssr.errors import WriteError
 from pssr.io.atomic import write_all
@@ -26,13 +28,14 @@ class Journal:
     Args:
         path: of the lines.
         fingerprint: of what is being written; lines about something else are thrown away.
+        provenance: of what is being written, for `unfinished`.
 
     Raises:
         WriteError: another process is writing the same file.
     """
 
-    def __init__(self, path: Path, fingerprint: str) -> None:
-        self.path, self.fingerprint = path, fingerprint
+    def __init__(self, path: Path, fingerprint: str, provenance: Mapping[str, Any] | None = None) -> None:
+        self.path, self.fingerprint, self.provenance = path, fingerprint, dict(provenance or {})
         self._file = _locked(path)
 
     def read(self) -> dict[Place, int]:
@@ -42,12 +45,12 @@ class Journal:
         for number, line in enumerate(self._file.read().decode(errors="replace").splitlines()):
             try:
                 words = json.loads(line)
-                if number == 0 and words != {"fingerprint": self.fingerprint}:
+                if number == 0 and words["fingerprint"] != self.fingerprint:
                     return {}
                 if number > 0:
                     t, c, z, checksum = words
                     found[t, c, z] = checksum
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, KeyError):
                 # The process ended within this line.
                 break
         return found
@@ -56,7 +59,7 @@ class Journal:
         """Begin anew with the planes that are complete."""
         self._file.seek(0)
         self._file.truncate()
-        self._write({"fingerprint": self.fingerprint})
+        self._write({"fingerprint": self.fingerprint, "provenance": self.provenance})
         for place, checksum in done.items():
             self.add(place, checksum)
 
@@ -72,6 +75,20 @@ class Journal:
 
     def _write(self, words: object) -> None:
         write_all(self._file, json.dumps(words).encode() + b"\n")
+
+
+def unfinished(path: Path) -> dict[str, Any]:
+    """What an unfinished file says of what made it; empty where there is none.
+
+    Args:
+        path: the name that it would have had.
+    """
+    try:
+        with path.with_name(path.name + ".part.log").open("rb") as file:
+            words = json.loads(file.readline())
+        return dict(words["provenance"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
 
 
 def _not_through_links(name: str | Path, flags: int) -> int:

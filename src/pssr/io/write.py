@@ -41,6 +41,7 @@ class StackWriter:
         overwrite: whether an existing file may be replaced.
         resume: whether an unfinished file with the same content is continued, and kept when this process fails too;
             `done` says which planes are complete.
+        settles: what else decides the pixels; an unfinished file of which it was another is begun anew.
 
     Raises:
         WriteError: the file exists, is a link, its folder is missing, the disk has too little room, the format has no
@@ -71,6 +72,7 @@ class StackWriter:
         compression: str | None = None,
         overwrite: bool = False,
         resume: bool = False,
+        settles: str = "",
     ) -> None:
         self.path = Path(path)
         self.format = chosen_format(self.path, format)
@@ -81,7 +83,7 @@ class StackWriter:
         self.content = _content(self.path, like, scale, {k: v for k, v in given.items() if v is not None})
         self.done: set[Place] = set()
         self._part = self.path.with_name(self.path.name + ".part")
-        self._resume, self._journal = resume, None
+        self._resume, self._journal, self._settles = resume, None, settles
         self._overwrite = overwrite
         self._open = False
         sources = (like.path, *like.companions) if like else ()
@@ -91,6 +93,11 @@ class StackWriter:
 
     _journal: Journal | None
     _sink: Sink
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same content and settings, and for no other."""
+        return f"{self.format} {self.content.fingerprint()} {self._settles}"
 
     def write(self, plane: Num[np.ndarray, "y x"], *, T: int = 0, C: int = 0, Z: int = 0) -> None:
         """Write one plane to its place.
@@ -125,13 +132,12 @@ class StackWriter:
 
     def __enter__(self) -> "StackWriter":
         try:
-            fingerprint = f"{self.format} {self.content.fingerprint()}"
             log = self._part.with_name(self._part.name + ".log")
             if self._part.exists() and not log.exists():
                 raise WriteError(
                     f"{self._part}: is in the way, and no unfinished file of pssr's; move it away"
                 )
-            self._journal = Journal(log, fingerprint)
+            self._journal = Journal(log, self.fingerprint, dict(self.content.provenance))
             # A link would lead to a file of somebody's.
             there = self._part.exists() and not self._part.is_symlink()
             before = self._journal.read() if self._resume and there else {}
@@ -166,7 +172,7 @@ class StackWriter:
         except OSError as failure:
             raise self._failed(failure) from failure
         finally:
-            self._leave(keep=self._resume and not finished)
+            self._leave(keep=self._resume and not finished and bool(self.done))
 
     def _leave(self, *, keep: bool) -> None:
         self._sink.close()

@@ -4,6 +4,7 @@ Format: OME-NGFF 0.5 (https://ngff.openmicroscopy.org/0.5), on Zarr version 3.
 """
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,38 @@ class ZarrSink:
             coarse = _halved(coarse) if level else plane
             array[place] = coarse
         return zlib.crc32(np.ascontiguousarray(plane).tobytes())
+
+    def put_part(self, place: Place, at: tuple[slice, slice], plane: np.ndarray) -> None:
+        """Write a part of a plane, without its coarser copies; no two writers may share a chunk.
+
+        Args:
+            place: T, C and Z.
+            at: rows and columns.
+            plane: the pixels there.
+        """
+        self._see(place, plane)
+        self._levels[0][(*place, *at)] = plane
+
+    def put_coarser(self, place: Place) -> None:
+        """Write the coarser copies of a plane that is complete."""
+        coarse = self._levels[0][place]
+        for array in self._levels[1:]:
+            coarse = _halved(coarse)
+            array[place] = coarse
+
+    @property
+    def ranges(self) -> list[tuple[float, float]]:
+        """Lowest and highest value written, of each channel."""
+        return list(self._range)
+
+    def see_ranges(self, ranges: Sequence[Sequence[float]]) -> None:
+        """Take in what other writers have written.
+
+        Args:
+            ranges: lowest and highest value of each channel.
+        """
+        pairs = zip(self._range, ranges, strict=True)
+        self._range = [(min(low, one[0]), max(high, one[1])) for (low, high), one in pairs]
 
     def checksum(self, place: Place) -> int:
         """Of what is stored there, if all of its copies are."""
