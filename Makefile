@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 
 # What tests and checks need beside that.
 $(DEV): $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[czi,movie,notebook,bioio,napari,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[czi,movie,notebook,cluster,bioio,napari,dev]'
 	@touch $@
 
 demo: $(READY)

@@ -26,7 +26,8 @@ from pssr.io.series import stack_files
 from pssr.io.stack import Movie, Stack
 from pssr.parts import modules_of, refuse_foreign
 from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
-from pssr.predict.predictor import Predictor, chosen_channels
+from pssr.predict.job import chosen_channels
+from pssr.predict.predictor import Predictor
 from pssr.previews import Picture, previewed
 from pssr.recipes import recipe, to_yaml
 from pssr.training.fit import fit
@@ -98,15 +99,22 @@ def _opened(given: Any, **choices: Any) -> list[Planes]:
     return found
 
 
-def load(path: str | Path, *, device: str = "auto", trust: Collection[str] = ()) -> Predictor:
+def load(
+    path: str | Path | Sequence[str | Path],
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    trust: Collection[str] = (),
+) -> Predictor:
     """A trained model, ready to restore: `pssr.load("runs/mito").predict(movie)`.
 
     Args:
-        path: a run folder or a model file.
-        device: auto, cpu, cuda, mps.
+        path: a run folder or a model file; of several the answers are averaged.
+        device: auto, cpu, cuda, mps; several separated by commas, or `all` CUDA devices.
+        precision: fp32, bf16 or fp16; `auto` measures which is fast.
         trust: modules outside pssr that the model may name.
     """
-    return Predictor.load(path, device=device, trust=trust)
+    return Predictor.load(path, device=device, precision=precision, trust=trust)
 
 
 def evaluate(

@@ -20,6 +20,7 @@ from pssr.io.video import write_mp4
 from pssr.io.write import StackWriter
 from pssr.pictures import Panel, row_of
 from pssr.predict.evaluate import STILL_FRAMES, Scores, acquire, bicubic, score
+from pssr.predict.events import Progress
 from pssr.predict.predictor import Predictor
 from pssr.simulate import tubules
 from pssr.training.events import Step
@@ -182,8 +183,9 @@ def _judge(
     _write(paths["low"], low, material, config.scale)
     best = predictors["three frames + stability"]
     with closing(best.steps(paths["low"], paths["restored"], overwrite=True)) as steps:
-        for done, total in steps:
-            yield Stage("restore low.ome.tif", done / total)
+        for event in steps:
+            if isinstance(event, Progress):
+                yield Stage("restore low.ome.tif", event.done / event.total)
 
     ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {"bicubic": lambda x: bicubic(x, config.scale)}
     ways |= {name: p.predict for name, p in predictors.items()}

@@ -10,7 +10,7 @@ import torch
 from pssr.errors import ChoiceNeeded, ConfigError, ModelError, ReadError, ShapeError, WriteError
 from pssr.io.open import open_stack
 from pssr.model_file import load
-from pssr.predict.predictor import Predictor, misfits
+from pssr.predict.predictor import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +137,58 @@ def test_several_channels_are_a_question_before_anything_is_written(predictor, l
     assert open_stack(tmp_path / "out.ome.tif").sizes["C"] == 1
 
 
-def test_an_interrupted_file_leaves_nothing(predictor, low, tmp_path: Path):
-    steps = predictor.steps(write(tmp_path / "low.tif", low, "TYX"), tmp_path / "out.ome.tif")
-    assert next(steps) == (1, 8)
-    steps.close()
-    assert [p.name for p in tmp_path.iterdir()] == ["low.tif"]
+def test_planes_in_memory_are_restored_when_they_are_read(predictor, low):
+    lazy = predictor.lazy(low)
+    assert (lazy.shape, lazy.dtype, lazy.chunksize) == ((8, 96, 96), np.uint16, (1, 96, 96))
+    np.testing.assert_array_equal(lazy[3:5].compute(), predictor.predict(low)[3:5])
+
+
+def test_a_lazy_movie_reads_no_more_than_its_bundles(predictor, low):
+    reads = []
+
+    class Watched:
+        def __len__(self):
+            return len(low)
+
+        def __getitem__(self, t):
+            reads.append(t)
+            return low[t]
+
+    lazy = predictor.lazy(Watched())
+    reads.clear()
+    lazy[5].compute(scheduler="synchronous")
+    assert sorted(reads) == [4, 5, 6]
+
+
+def test_several_models_are_averaged_in_counts(run_folder, low, tmp_path: Path):
+    model = load(run_folder)
+    other = replace(
+        model,
+        weights={name: 0.9 * w for name, w in model.weights.items()},
+        reference=(model.reference[0] + 0.05, model.reference[1] * 0.9),
+    )
+    movie = low[:3].astype(np.float32)
+    each = [Predictor.of(one, precision="fp32").predict(movie) for one in (model, other)]
+    both = Predictor.of(model, other, precision="fp32").predict(movie)
+    np.testing.assert_allclose(both, np.mean(each, 0), rtol=0, atol=1e-4 * np.ptp(each[0]))
+    assert np.abs(each[0] - each[1]).max() > 10
+
+
+def test_models_that_are_not_alike_are_not_averaged(run_folder):
+    model = load(run_folder)
+    deep = replace(model, config=model.config.changed({"axis": "Z"}))
+    with pytest.raises(
+        ConfigError, match="b: its axis is Z, that of a is T; only models alike can be averaged"
+    ):
+        Predictor.of(model, deep, names=("a", "b"))
+
+
+def test_several_devices_give_the_same_pixels(run_folder, low, tmp_path: Path):
+    source = write(tmp_path / "low.tif", low, "TYX")
+    for name, device in (("one", "cpu"), ("two", "cpu,cpu")):
+        Predictor.load(run_folder, device=device).predict_file(source, tmp_path / f"{name}.ome.tif")
+    one, two = (np.stack(list(open_stack(tmp_path / f"{name}.ome.tif").movie())) for name in ("one", "two"))
+    np.testing.assert_array_equal(one, two)
 
 
 def test_the_source_and_existing_files_stay(predictor, low, tmp_path: Path):
@@ -207,7 +254,7 @@ def test_a_model_for_depth_goes_through_depth(run_folder, low, tmp_path: Path):
 def test_neighbours_along_another_axis_are_told_of(predictor, low, tmp_path: Path):
     for name, axes in (("deep", "ZYX"), ("long", "TYX")):
         tifffile.imwrite(tmp_path / f"{name}.tif", low, photometric="minisblack", metadata={"axes": axes})
-    deep, long = (misfits(predictor.model, open_stack(tmp_path / f"{name}.tif")) for name in ("deep", "long"))
+    deep, long = (predictor.mismatches(open_stack(tmp_path / f"{name}.tif")) for name in ("deep", "long"))
     assert "takes 3 neighbours along T, of which there is one, and not along Z" in deep[0]
     assert long == ()
 

@@ -1,10 +1,28 @@
 """Where to compute, and in which precision."""
 
+import time
+
 import torch
+from torch import Tensor
 
 from pssr.errors import ConfigError
+from pssr.networks import Generator
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FASTER = 0.8  # of the seconds in float32: what another precision must reach to be worth its rounding
+TRIAL_PX, TRIALS = 64, 3
+
+
+def choose_devices(names: str = "auto") -> tuple[torch.device, ...]:
+    """The devices of some names, separated by commas; `all` takes every CUDA device.
+
+    Raises:
+        ConfigError: no such device here.
+    """
+    if names == "all":
+        count = torch.cuda.device_count()
+        names = ",".join(f"cuda:{k}" for k in range(count)) if count else "auto"
+    return tuple(choose_device(name.strip()) for name in names.split(","))
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -18,7 +36,7 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(
             f"device: '{name}' is not available here ({str(error).splitlines()[0]}); use auto, cpu, cuda or mps"
         ) from error
@@ -32,3 +50,52 @@ def memory_is_full(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and told
     )
+
+
+def chosen_precision(asked: str, net: Generator, device: torch.device) -> str:
+    """The precision asked for; `auto` measures.
+
+    Raises:
+        ConfigError: no such precision.
+    """
+    if asked not in ("auto", *PRECISIONS):
+        raise ConfigError(f"precision: {asked!r} is not one; choose auto, {', '.join(PRECISIONS)}")
+    return fastest_precision(net, device) if asked == "auto" else asked
+
+
+@torch.inference_mode()
+def fastest_precision(net: Generator, device: torch.device) -> str:
+    """The precision in which a network is fast on a device, by a short measurement.
+
+    Another one than float32 must be a fifth faster: on processors without instructions for it, bfloat16 is slower. float16
+    must be so much faster than bfloat16 again, so that chance does not decide between equals.
+
+    Args:
+        net: in evaluation mode, on the device.
+        device: where it is.
+    """
+    side = -(-TRIAL_PX // net.multiple) * net.multiple
+    x = torch.rand((1, net.frames, side, side), device=device).contiguous(memory_format=torch.channels_last)
+    names = ["fp32", "bf16", "fp16"] if device.type == "cuda" else ["fp32", "bf16"]
+    threads = torch.get_num_threads()
+    # In one thread its own time can be told from that of everything else that the machine does.
+    torch.set_num_threads(1)
+    try:
+        taken = {name: min([_seconds(net, x, name) for _ in range(1 + TRIALS)][1:]) for name in names}
+    finally:
+        torch.set_num_threads(threads)
+    best = names[0]
+    for name in names[1:]:
+        if taken[name] < FASTER * taken[best]:
+            best = name
+    return best
+
+
+def _seconds(net: Generator, x: Tensor, name: str) -> float:
+    clock = time.perf_counter if x.device.type != "cpu" else time.thread_time
+    start = clock()
+    with torch.autocast(x.device.type, dtype=PRECISIONS[name], enabled=name != "fp32"):
+        net(x)
+    if x.device.type == "cuda":
+        torch.cuda.synchronize(x.device)
+    return clock() - start

@@ -1,33 +1,36 @@
 """A trained model, ready to restore arrays, movies and files."""
 
-import itertools
 import warnings
 from collections.abc import Collection, Sequence
 from collections.abc import Generator as Closable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import torch
 from jaxtyping import Num
 
-from pssr.config import Config
-from pssr.data.bundles import windows
-from pssr.data.intensity import Intensity, Planes, matched, sampled
-from pssr.errors import ConfigError, ModelError, ShapeError, WriteError
-from pssr.io.open import Choices, open_stack
+from pssr.data.intensity import Intensity, Planes, matched
+from pssr.errors import ConfigError
 from pssr.io.stack import Stack
-from pssr.io.write import StackWriter
 from pssr.model_file import Model, load
-from pssr.networks import NETWORKS, Generator, network
-from pssr.networks.weights import misfit
-from pssr.parts import refuse_foreign
-from pssr.predict.device import choose_device
-from pssr.predict.engine import restore
-from pssr.predict.window import bundles_of
+from pssr.networks import Generator
+from pssr.predict.arrays import bundles_of, dtype_of_movie, lazy_frames, restored_frames
+from pssr.predict.asking import Asking
+from pssr.predict.device import choose_devices, chosen_precision
+from pssr.predict.engine import Engine
+from pssr.predict.events import Event, Warned
+from pssr.predict.files import FileWords, restored_file
+from pssr.predict.guard import mismatches
+from pssr.predict.job import chosen_channels, scale_of
+from pssr.predict.loading import together
+
+if TYPE_CHECKING:
+    import dask.array
 
 
 @dataclass(frozen=True)
@@ -35,59 +38,114 @@ class Predictor:
     """A network with everything needed to use it.
 
     Args:
-        model: what the model file holds.
-        net: the network with its weights, in evaluation mode, on the device.
-        device: where it computes.
+        model: what the model file holds; the first one where several are averaged.
+        nets: the network with its weights, in evaluation mode, on each device.
+        devices: where it computes.
         name: of the model, for provenance.
-        precision: `fp32`, or `bf16` for more speed and pixels that differ in the third digit.
+        precision: `fp32`, or `bf16` or `fp16` for more speed and pixels that differ in the third digit.
+        measured: whether the precision was found by a measurement, which another time may find another.
         tile_px: side of a tile in low-resolution pixels; None takes whole frames if memory allows.
             Restored pixels do not depend on it.
         trust: modules outside pssr that the model may name.
+        turns: whether eight flips and turns of each frame are restored and averaged.
+        compiled: whether the network is compiled first.
+        others: further models, by name, whose answers are averaged with this one's.
+        asked: the device as it was asked for, which another machine may understand otherwise.
     """
 
     model: Model
-    net: Generator
-    device: torch.device
+    nets: Sequence[Generator]
+    devices: Sequence[torch.device]
     name: str = "model"
     precision: str = "fp32"
+    measured: bool = False
     tile_px: int | None = None
     trust: frozenset[str] = frozenset()
+    turns: bool = False
+    compiled: bool = False
+    others: tuple[tuple[str, Model], ...] = ()
+    asked: str = "auto"
 
     @classmethod
-    def load(cls, path: str | Path, *, device: str = "auto", trust: Collection[str] = ()) -> "Predictor":
+    def load(
+        cls,
+        path: str | Path | Sequence[str | Path],
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        trust: Collection[str] = (),
+    ) -> "Predictor":
         """A predictor from a model file or a run folder.
 
         Args:
-            path: `model.safetensors`, or the run folder that holds it.
-            device: auto, cpu, cuda, mps.
+            path: `model.safetensors`, or the run folder that holds it; of several the answers are averaged.
+            device: auto, cpu, cuda, mps; several separated by commas, or `all` CUDA devices.
+            precision: fp32, bf16 or fp16; `auto` measures which is fast.
             trust: modules outside pssr that the model may name.
 
         Raises:
             ModelError: missing, damaged, of another format, or naming code that is not trusted.
-            ConfigError: no such device.
+            ConfigError: no such device or precision, or models that cannot be averaged.
         """
-        path = Path(path)
+        paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+        if not paths:
+            raise ConfigError("model: none is given; name a run folder or a model file")
         # What cannot be read has no place to be named after.
-        model = load(path)
-        name = path.resolve().name if path.is_dir() else path.resolve().parent.name
-        return cls.of(model, device=device, name=name, trust=trust)
+        models = [load(one) for one in paths]
+        names = [one.resolve().name if one.is_dir() else one.resolve().parent.name for one in paths]
+        return cls.of(*models, device=device, precision=precision, names=names, trust=trust)
 
     @classmethod
     def of(
-        cls, model: Model, *, device: str = "auto", name: str = "model", trust: Collection[str] = ()
+        cls,
+        *models: Model,
+        device: str = "auto",
+        precision: str = "auto",
+        names: Sequence[str] = (),
+        trust: Collection[str] = (),
     ) -> "Predictor":
-        """A predictor from a model in memory.
+        """A predictor from models in memory; as for `load`.
+
+        Args:
+            models: one, or several whose answers are averaged.
+            device: as for `load`.
+            precision: as for `load`.
+            names: of the models, for provenance.
+            trust: as for `load`.
 
         Raises:
             ModelError: weights that do not fit the network, or a network that is not trusted.
         """
-        config = model.config
-        refuse_foreign(config.network, NETWORKS, trust)
-        net = _fitting(model, name)
-        net.load_state_dict(model.weights)
-        where = choose_device(device)
-        net = net.to(where, memory_format=torch.channels_last).eval()
-        return cls(model, net, where, name, trust=frozenset(trust))
+        called = [*names, *(f"model {k}" if k else "model" for k in range(len(names), len(models)))]
+        devices = choose_devices(device)
+        nets = [together(models, called, where, trust) for where in devices]
+        chosen = chosen_precision(precision, nets[0], devices[0])
+        return cls(
+            models[0], nets, devices, called[0], chosen, precision == "auto", trust=frozenset(trust),
+            others=tuple(zip(called[1:], models[1:], strict=True)), asked=device,
+        )  # fmt: skip
+
+    @property
+    def net(self) -> Generator:
+        """The network on the first device."""
+        return self.nets[0]
+
+    @property
+    def device(self) -> torch.device:
+        """The first device."""
+        return self.devices[0]
+
+    def engines(self, *, spread: bool = False) -> list[Engine]:
+        """The networks ready to be asked, one on each device.
+
+        Args:
+            spread: whether they shall say how far answers lie apart.
+        """
+        asking = Asking(turns=self.turns, spread=spread)
+        return [
+            Engine(net, device, self.precision, self.tile_px, asking, self.compiled)
+            for net, device in zip(self.nets, self.devices, strict=True)
+        ]
 
     def frames(
         self, movie: Planes, *, intensity: Intensity | None = None
@@ -106,14 +164,17 @@ class Predictor:
             ShapeError: the movie is not made of planes, or has none.
             ConfigError: the movie is shorter than a bundle and the model drops ends.
         """
-        dtype = _checked_dtype(movie)
-        config = self.model.config
-        scale = intensity or matched(movie, self.model.reference)
-        for _, bundle in bundles_of(movie, scale, frames=config.frames, ends=config.ends):
-            unit = restore(
-                self.net, bundle, device=self.device, precision=self.precision, tile_px=self.tile_px
-            )
-            yield scale.from_unit(unit, dtype)
+        dtype, bundles = dtype_of_movie(movie), bundles_of(len(movie), self.model.config)
+        scale = intensity or self.intensity(movie)
+        yield from restored_frames(self.engines()[0], movie, scale, dtype, bundles)
+
+    def intensity(self, movie: Planes) -> Intensity:
+        """The scale on which a movie reaches the network as bright as the bad frames it was trained on.
+
+        Args:
+            movie: low-resolution planes.
+        """
+        return matched(movie, self.model.reference)
 
     def predict(
         self, movie: Planes, *, intensity: Intensity | None = None
@@ -126,173 +187,104 @@ class Predictor:
         """
         return np.stack(list(self.frames(movie, intensity=intensity)))
 
-    def predict_file(self, source: str | Path, target: str | Path, **choices: Any) -> Path:
-        """Restore a file to a file.
+    def lazy(self, movie: Planes, *, intensity: Intensity | None = None) -> "dask.array.Array":
+        """The restored movie as a lazy array (T, scale * Y, scale * X), each plane restored when it is read.
+
+        Args:
+            movie: as for `frames`.
+            intensity: as for `frames`; None measures it now.
+
+        Returns:
+            One chunk for each plane; needs the extra `notebook`.
+        """
+        dtype, config = dtype_of_movie(movie), self.model.config
+        shape = tuple(config.scale * side for side in np.asarray(movie[0]).shape)
+        scale = intensity or self.intensity(movie)
+        restore = partial(restored_frames, self.engines()[0], movie, scale, dtype)
+        return lazy_frames(restore, bundles_of(len(movie), config), (shape[0], shape[1]), dtype)
+
+    def mismatches(self, stack: Stack, channel: str | int | None = None) -> tuple[str, ...]:
+        """In what a stack differs from what the model was trained on, a sentence for each.
+
+        Args:
+            stack: low-resolution.
+            channel: name or number, or `all`.
+        """
+        said = [
+            sentence
+            for c in chosen_channels(stack, channel)
+            for sentence in mismatches(
+                self.model, stack, c, scale_of(stack, c, self.model.reference), trust=self.trust
+            )
+        ]
+        return tuple(dict.fromkeys(said))
+
+    def predict_file(self, source: str | Path, target: str | Path, **words: Unpack[FileWords]) -> Path:
+        """Restore a file to a file; the same call again goes on where one was interrupted.
 
         Args:
             source: whatever `open_stack` reads.
             target: the file to write: OME-TIFF, OME-Zarr or MP4 by its ending, or as `format` says.
-            choices: as for `steps`.
+            words: as for `steps`.
 
         Returns:
             The file written.
         """
-        with closing(self.steps(source, target, **choices)) as steps:
-            for _ in steps:
-                pass
+        with closing(self.steps(source, target, **words)) as steps:
+            for event in steps:
+                if isinstance(event, Warned):
+                    warnings.warn(event.message, stacklevel=2)
         return Path(target)
 
     def steps(
-        self,
-        source: str | Path,
-        target: str | Path,
-        *,
-        channel: str | int | None = None,
-        overwrite: bool = False,
-        format: str | None = None,
-        compression: str | None = None,
-        **choices: Unpack[Choices],
-    ) -> Closable[tuple[int, int], None, None]:
+        self, source: str | Path, target: str | Path, **words: Unpack[FileWords]
+    ) -> Closable[Event, None, None]:
         """Restore a file plane by plane; memory does not grow with its length.
 
-        Every z plane of a movie, and every time point of a z-stack, is restored.
+        Every z plane of a movie, and every time point of a z-stack, is restored. What is not finished lies beside the target
+        as `<name>.part`; the same call again goes on with it.
 
         Args:
             source: whatever `open_stack` reads.
             target: the file to write; it appears under this name when complete.
-            channel: name or number, or `all` for each; needed where there are several.
-            overwrite: whether an existing target may be replaced.
-            format: of the target, as for `StackWriter`; None goes by the ending of its name.
-            compression: of the target, as for `StackWriter`.
-            choices: `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
+            words: what is restored (`channel`, `t`, `z`, `y`, `x`, `nan`, as in `Wanted`); how it is written (`format`,
+                `compression`, `dtype`, `compare`, `uncertainty`, `overwrite`, as in `Written`); `strict`, which makes every
+                mismatch with the training an error; and `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
 
         Yields:
-            (planes written, planes in all).
+            `Progress` for each plane, `Warned` and `Noted` for what there is to know, `Written` for each file.
 
         Raises:
             ReadError: the source cannot be read.
             ChoiceNeeded: several channels or scenes and none chosen.
             WriteError: the target exists or cannot be written.
         """
-        stack = open_stack(source, **choices)
-        config = self.model.config
-        channels = chosen_channels(stack, channel)
-        axis, other = config.axis, "Z" if config.axis == "T" else "T"
-        kept = len(windows(stack.sizes[axis], config.frames, config.ends))
-        if kept == 0:
-            raise ConfigError(
-                f"{stack.path}: the model drops ends, which leaves none of {stack.sizes[axis]} frames; "
-                "use one trained with ends=reflect"
-            )
-        if choices.get("series") and Path(target).parent.resolve() == stack.path.resolve():
-            raise WriteError(f"{target}: lies in the folder to read from; choose another one")
-        scales = [matched(_spread(stack, c), self.model.reference) for c in channels]
-        writer = StackWriter(
-            target,
-            like=stack,
-            scale=config.scale,
-            sizes={"C": len(channels), axis: kept},
-            channels=[stack.channels[c] for c in channels],
-            provenance=self.provenance(stack, scales),
-            format=format,
-            compression=compression,
-            overwrite=overwrite,
-        )
-        with writer:
-            places = itertools.product(range(len(channels)), range(stack.sizes[other]))
-            for done, (place, k) in enumerate(places):
-                movie = stack.movie(channels[place], axis=axis, **{other.lower(): k})
-                for t, plane in enumerate(self.frames(movie, intensity=scales[place])):
-                    writer.write(plane, **{axis: t, other: k, "C": place})
-                    yield done * kept + t + 1, len(channels) * stack.sizes[other] * kept
+        yield from restored_file(self, Path(source), Path(target), words)
 
-    def provenance(self, stack: Stack, scales: Sequence[Intensity]) -> dict[str, Any]:
-        """What an output file says about how it was made."""
+    def in_precision(self, precision: str) -> "Predictor":
+        """The same in another precision."""
+        return replace(self, precision=precision)
+
+    def provenance(self, source: str, scales: Sequence[Intensity]) -> dict[str, Any]:
+        """What an output file says about how it was made.
+
+        Args:
+            source: name of the low-resolution file.
+            scales: of its channels.
+        """
         config = self.model.config
         return {
             "program": f"pssr-toolkit {version('pssr-toolkit')}",
             "model": self.name,
             "model_sha256": self.model.sha256,
-            "source": stack.path.name,
+            **({"averaged_with": [[name, m.sha256] for name, m in self.others]} if self.others else {}),
+            "source": source,
             "scale": config.scale,
             "frames": config.frames,
             "axis": config.axis,
             "ends": config.ends,
             "network": str(config.network),
             "precision": self.precision,
+            **({"turns": 8} if self.turns else {}),
             "intensity": [[scale.low, scale.high] for scale in scales],
         }
-
-
-def _fitting(model: Model, name: str) -> Generator:
-    """The network of a model, built once it is known that its weights are those of the file.
-
-    Raises:
-        ModelError: they are not.
-    """
-    part = model.config.network
-    sketch = _sketched(model.config)
-    if sketch is not None:
-        _refuse_misfit(model, sketch, name)
-    # Built anew and not filled in: what is not among the weights, such as a table, gets its numbers here.
-    net = network(part, frames=model.config.frames, scale=model.config.scale)
-    if part.name not in NETWORKS:
-        _refuse_misfit(model, net, name)
-    return net
-
-
-def _sketched(config: Config) -> Generator | None:
-    """The network without memory: a file may ask for one of any size. None where one's own cannot be built so."""
-    try:
-        with torch.device("meta"), warnings.catch_warnings():
-            # Of weights that a network of one's own gives itself, and that have no effect here.
-            warnings.simplefilter("ignore")
-            return network(config.network, frames=config.frames, scale=config.scale)
-    except Exception:
-        # One's own may compute while it is built, and say by any error that there are no numbers.
-        if config.network.name in NETWORKS:
-            raise
-        return None
-
-
-def _refuse_misfit(model: Model, net: Generator, name: str) -> None:
-    wrong = misfit(model.weights, net.state_dict())
-    if wrong:
-        raise ModelError(f"{name}: the weights do not fit {model.config.network} ({wrong}); train it again")
-
-
-def misfits(model: Model, stack: Stack) -> tuple[str, ...]:
-    """What a person should know before a stack is restored by a model that was trained for others."""
-    config = model.config
-    axis, other = config.axis, "Z" if config.axis == "T" else "T"
-    if config.frames > 1 and stack.sizes[axis] == 1 and stack.sizes[other] > 1:
-        return (
-            f"the model takes {config.frames} neighbours along {axis}, of which there is one, and not along {other}: each "
-            "plane is restored alone",
-        )
-    return ()
-
-
-def chosen_channels(stack: Stack, channel: str | int | None) -> list[int]:
-    """The numbers of the channels asked for; several and none chosen is a question, not a guess."""
-    return list(range(stack.sizes["C"])) if channel == "all" else [stack.channel_number(channel)]
-
-
-def _spread(stack: Stack, channel: int) -> list[np.ndarray]:
-    """A few planes spread over all times and depths, to measure one scale for the whole channel."""
-    places = list(itertools.product(range(stack.sizes["T"]), range(stack.sizes["Z"])))
-    return [stack.plane(T=places[k][0], Z=places[k][1], C=channel) for k in sampled(len(places))]
-
-
-def _checked_dtype(movie: Planes) -> np.dtype:
-    """Of the planes of a movie."""
-    if len(movie) == 0:
-        raise ShapeError("movie: has no frames; give at least one")
-    first = np.asarray(movie[0])
-    if first.ndim != 2:
-        raise ShapeError(
-            f"movie: its frames are {first.shape}, not (Y, X); choose one channel and give (T, Y, X)"
-        )
-    if first.dtype.kind not in "uif":
-        raise ShapeError(f"movie: its pixels are {first.dtype}; convert them to integers or floats")
-    return first.dtype

@@ -1,46 +1,47 @@
-"""A sliding window over a movie that reads every plane once."""
+"""A sliding window over a movie: every plane is read once and kept as long as it is needed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
-import numpy as np
-from jaxtyping import Float
-
-from pssr.data.bundles import Ends, windows
-from pssr.data.intensity import Intensity, Planes, numbers
-from pssr.errors import ConfigError
+T = TypeVar("T")
 
 
-def bundles_of(
-    movie: Planes, scale: Intensity, *, frames: int, ends: Ends
-) -> Iterator[tuple[int, Float[np.ndarray, "f h w"]]]:
-    """Each target's frame number with its bundle on the 0..1 scale, in order.
+def reading_order(windows: Iterable[Sequence[int]]) -> Iterator[int]:
+    """The frames of some bundles in the order in which they are first needed, each once.
 
-    At most `frames` planes are kept; each is read and normalised once.
+    list(reading_order([(1, 0, 1), (0, 1, 2), (1, 2, 3)])) == [1, 0, 2, 3]
 
     Args:
-        movie: the low-resolution planes.
-        scale: of the whole movie.
-        frames: in a bundle, odd.
-        ends: the model's policy for first and last frames.
+        windows: frame numbers of each bundle, in order of their middle frame.
+    """
+    kept: set[int] = set()
+    for window in windows:
+        kept = _still_needed(kept, window)
+        yield from (t for t in dict.fromkeys(window) if t not in kept)
+        kept.update(window)
+
+
+def bundled(windows: Iterable[Sequence[int]], planes: Iterable[T]) -> Iterator[tuple[int, list[T]]]:
+    """Bundles of planes that come in `reading_order`; no more of them are kept than a bundle has.
+
+    Args:
+        windows: frame numbers of each bundle, in order of their middle frame.
+        planes: in reading order.
 
     Yields:
-        (t, (F, h, w) float32).
-
-    Raises:
-        ConfigError: the movie is too short for any bundle.
-        ReadError: some of its pixels are not numbers, which would spoil all around them.
+        The number of the middle frame, and the bundle.
     """
-    every = windows(len(movie), frames, ends)
-    if not every:
-        raise ConfigError(
-            f"ends: '{ends}' leaves no frame of a movie of {len(movie)} with bundles of {frames}; use a model trained with reflect or repeat"
-        )
-    kept: dict[int, np.ndarray] = {}
-    for window in every:
+    source = iter(planes)
+    kept: dict[int, T] = {}
+    for window in windows:
+        kept = {t: kept[t] for t in _still_needed(kept, window)}
         for t in window:
             if t not in kept:
-                kept[t] = scale.to_unit(numbers(movie, t, getattr(movie, "name", "movie")))
-        target = window[frames // 2]
-        yield target, np.stack([kept[t] for t in window])
-        # A mirrored end asks for earlier frames again, but never for one out of reach of the target.
-        kept = {t: plane for t, plane in kept.items() if t > target - frames // 2}
+                kept[t] = next(source)
+        yield window[len(window) // 2], [kept[t] for t in window]
+
+
+def _still_needed(kept: Iterable[int], window: Sequence[int]) -> set[int]:
+    """A mirrored end asks for earlier frames again, but never for one out of reach of the middle frame."""
+    middle, reach = window[len(window) // 2], len(window) // 2
+    return {t for t in kept if t >= middle - reach}

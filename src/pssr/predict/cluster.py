@@ -1,0 +1,218 @@
+"""One restoration by many workers: dask hands out blocks, and hands those of a worker that dies to another."""
+
+import logging
+import os
+import uuid
+from collections.abc import Generator as Closable
+from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dask
+import torch
+from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
+
+from pssr.errors import ConfigError, WriteError
+from pssr.model_file import Model
+from pssr.predict.events import Event, Noted, Progress, Written
+from pssr.predict.files import FileWords, Plan, planned
+from pssr.predict.shards import begun, restored_block, shared_files
+from pssr.predict.shared import Block, planes_of
+from pssr.predict.unfinished import FinishedElsewhere
+
+if TYPE_CHECKING:
+    from pssr.predict.predictor import Predictor
+
+RETRIES = 3  # of a block, by another worker if there is one: its disk may be away, or its device full
+SILENT = "60 s"  # after which a worker that says nothing is given up
+TTL = "distributed.scheduler.worker-ttl"
+ANSWERS_S = 30  # a scheduler, if there is one
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What a worker needs to know, once; all of it travels, but for the stack and the files.
+
+    Args:
+        models: by name, the first one first.
+        settings: of the predictor: device, precision, tile, turns, trust, compiled.
+        plan: of the whole.
+        target: the file.
+        words: as for `Predictor.steps`.
+        threads: that a worker may use; None leaves it to the machine.
+    """
+
+    models: Sequence[tuple[str, Model]]
+    settings: dict[str, Any]
+    plan: Plan
+    target: Path
+    words: FileWords
+    threads: int | None
+
+
+class Worker(WorkerPlugin):
+    """The model and the files, opened once in each worker; a plugin of dask's.
+
+    Args:
+        errand: what is to be done.
+    """
+
+    def __init__(self, errand: Errand) -> None:
+        self._errand = errand
+        # Several commands may use the same workers at once.
+        self.name = f"pssr-{uuid.uuid4().hex}"
+
+    def setup(self, worker: Any) -> None:  # noqa: ARG002 - dask's words
+        """Called by dask when the worker begins, or joins later."""
+        # Imported here: a predictor knows how to be restored by many.
+        from pssr.predict.predictor import Predictor
+
+        errand = self._errand
+        if errand.threads:
+            torch.set_num_threads(errand.threads)
+        names, models = zip(*errand.models, strict=True)
+        settings = dict(errand.settings)
+        made = Predictor.of(
+            *models, device=settings.pop("device"), precision=settings.pop("precision"),
+            names=names, trust=settings.pop("trust"),
+        )  # fmt: skip
+        # It writes under the precision that was measured where the errand came from.
+        predictor = replace(made, **settings)
+        self.files = shared_files(predictor, errand.plan, errand.target, errand.words)
+        self.engines = predictor.engines(spread=bool(errand.plan.noises))
+
+    def restore(self, block: Block) -> None:
+        """Restore one block, unless another worker has done so."""
+        self.files.join()
+        if block not in self.files.left():
+            return
+        steps = restored_block(self._errand.plan, self.engines, self.files, block, self._errand.words)
+        with closing(steps):
+            for _ in steps:
+                pass
+        self.files.mark(block)
+
+
+def restore_block(name: str, block: Block) -> int:
+    """What is sent to a worker: the name of the plugin, and a block; how many planes it has."""
+    plugin = get_worker().plugins[name]
+    assert isinstance(plugin, Worker)
+    plugin.restore(block)
+    return planes_of([block])
+
+
+def restored_by_many(
+    predictor: "Predictor",
+    source: Path,
+    target: Path,
+    words: FileWords,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+) -> Closable[Event, None, None]:
+    """Restore a file with the workers of a cluster; the same call again goes on.
+
+    Args:
+        predictor: a model; workers take its settings, and a device of their own.
+        source: low-resolution, where every worker finds it under this path.
+        target: an OME-Zarr, likewise.
+        words: as for `Predictor.steps`.
+        workers: processes to start on this machine.
+        address: of a dask scheduler, instead.
+
+    Yields:
+        What happens.
+
+    Raises:
+        PssrError: its message says what is wrong and what to do.
+    """
+    source, target = source.resolve(), target.resolve()
+    plan = planned(predictor, source, target, words)
+    yield from plan.said
+    try:
+        predictor, files = begun(predictor, plan, target, words)
+        left = files.left()
+        total, before = planes_of(files.blocks), planes_of(files.blocks) - planes_of(left)
+        if before:
+            yield Noted(f"goes on: {before} of {total} planes were restored before")
+        if left:
+            errand = _errand(predictor, plan, target, words, workers)
+            with closing(_restored(errand, left, workers, address)) as steps:
+                for done in steps:
+                    yield Progress(before + done, total) if isinstance(done, int) else done
+        files.finish(overwrite=words.get("overwrite", False))
+    except FinishedElsewhere as end:
+        yield Noted(str(end))
+        return
+    yield from map(Written, files.paths)
+
+
+def _restored(
+    errand: Errand, blocks: Sequence[Block], workers: int | None, address: str | None
+) -> Closable[int | Noted, None, None]:
+    """How many planes are done, each time when it is more of them."""
+    done, plugin = 0, Worker(errand)
+    with _client(workers, address) as client:
+        if not client.scheduler_info(n_workers=1)["workers"]:
+            yield Noted(f"the scheduler at {address} has no workers yet; waits for them")
+        try:
+            client.register_plugin(plugin)
+            futures = client.map(partial(restore_block, plugin.name), blocks, retries=RETRIES, pure=False)
+            for future in as_completed(futures):
+                done += future.result()
+                yield done
+            client.unregister_worker_plugin(plugin.name)
+        except KilledWorker as error:
+            raise WriteError(
+                f"{errand.target}: several workers died over one part of it, as they do where memory is full; "
+                "go on with fewer workers or a smaller tile"
+            ) from error
+        except (CancelledError, TimeoutError, ConnectionError) as error:
+            raise WriteError(
+                f"{errand.target}: the scheduler does not answer any more; the same command goes on"
+            ) from error
+
+
+def _errand(
+    predictor: "Predictor", plan: Plan, target: Path, words: FileWords, workers: int | None
+) -> Errand:
+    settings = {
+        "device": predictor.asked, "precision": predictor.precision, "trust": predictor.trust,
+        "tile_px": predictor.tile_px, "turns": predictor.turns, "compiled": predictor.compiled,
+    }  # fmt: skip
+    threads = max((os.cpu_count() or 1) // workers, 1) if workers else None
+    models = [(predictor.name, predictor.model), *predictor.others]
+    return Errand(models, settings, plan, target, words, threads)
+
+
+@contextmanager
+def _client(workers: int | None, address: str | None) -> Iterator[Client]:
+    """A connection to a scheduler, or to one that is started here for as long as it is needed."""
+    with ExitStack() as stack:
+        where: Any = address
+        if address is None:
+            asked = dask.config.get(TTL, default=SILENT, config=dask.config.collect())
+            stack.enter_context(dask.config.set({TTL: asked}))
+            where = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    # A worker that it paused for lack of memory would never go on.
+                    memory_limit=None,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+        try:
+            client = stack.enter_context(Client(where, timeout=ANSWERS_S))
+        except OSError as error:
+            raise WriteError(f"scheduler: {address} does not answer ({error}); check the address") from error
+        except ValueError as error:
+            raise ConfigError(
+                f"scheduler: {address!r} is no address ({error}); write it such as tcp://host:8786"
+            ) from error
+        yield client

@@ -1,0 +1,377 @@
+"""One file filled by several processes: blocks, joining, dying at any moment, and finishing once."""
+
+import itertools
+import math
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pssr.errors import ConfigError, WriteError
+from pssr.io.open import open_stack
+from pssr.io.write_zarr import CHUNK_PX
+from pssr.predict.files import Plan, planned
+from pssr.predict.job import Job
+from pssr.predict.predictor import Predictor
+from pssr.predict.shards import begun, restored_block, shared_files
+from pssr.predict.shared import Block, SharedFiles, blocks_of, planes_of, restored_part
+from pssr.predict.unfinished import FinishedElsewhere
+
+
+@pytest.fixture(scope="module")
+def predictor(run_folder) -> Predictor:
+    return Predictor.load(run_folder, precision="fp32")
+
+
+@pytest.fixture(scope="module")
+def source(good_movie, tmp_path_factory) -> Path:
+    low = good_movie[:10].reshape(10, 48, 2, 48, 2).mean((2, 4)).astype(np.uint16)
+    path = tmp_path_factory.mktemp("low") / "low.ome.tif"
+    tifffile.imwrite(path, low, metadata={"axes": "TYX"}, photometric="minisblack")
+    return path
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "out.ome.zarr"
+
+
+@pytest.fixture
+def small_blocks(monkeypatch) -> None:
+    """Frames of 48 pixels in four regions, restored to chunks of 32 and to three resolutions."""
+    monkeypatch.setattr("pssr.predict.shared.FRAMES", 3)
+    monkeypatch.setattr("pssr.predict.shared.REGION_PX", 32)
+    monkeypatch.setattr("pssr.io.write_zarr.CHUNK_PX", 32)
+    monkeypatch.setattr("pssr.io.write_zarr.COARSEST_PX", 30)
+
+
+class Worker:
+    """What each process has of its own."""
+
+    def __init__(self, predictor: Predictor, source: Path, target: Path, **words) -> None:
+        self.plan: Plan = planned(predictor, source, target, words)
+        self.files: SharedFiles = shared_files(predictor, self.plan, target, words)
+        self.words = words
+        self.engines = predictor.engines(spread=bool(self.plan.noises))
+
+    def write(self, block: Block) -> None:
+        list(restored_block(self.plan, self.engines, self.files, block, self.words))
+
+    def restore(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            self.write(block)
+            self.files.mark(block)
+
+    def finish(self) -> None:
+        self.files.finish(overwrite=self.words.get("overwrite", False))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a store."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def at_once(*works: Callable[[], object]) -> list[BaseException]:
+    """What went wrong in some functions, all called in the same moment."""
+    together, wrong = threading.Barrier(len(works)), []
+
+    def run(work: Callable[[], object]) -> None:
+        together.wait()
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - told by the test
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return wrong
+
+
+@pytest.fixture(scope="module")
+def some_job(predictor, source) -> Job:
+    return planned(predictor, source, source.with_name("out.ome.zarr"), {}).job
+
+
+spans = st.tuples(st.integers(0, 3000), st.integers(1, 3000)).map(lambda pair: slice(pair[0], sum(pair)))
+
+
+@given(
+    field=st.tuples(spans, spans), frames=st.integers(1, 40), channels=st.integers(1, 3),
+    others=st.integers(1, 4), scale=st.integers(1, 5),
+)  # fmt: skip
+def test_blocks_cover_every_pixel_once_and_share_no_chunk(some_job, field, frames, channels, others, scale):
+    job = replace(
+        some_job, field=field, windows=tuple((t,) for t in range(frames)), others=tuple(range(others)),
+        channels=tuple(range(channels)), scales=some_job.scales * channels,
+    )  # fmt: skip
+    blocks = blocks_of(job)
+    assert [block.number for block in blocks] == list(range(len(blocks)))
+    high = [scale * (part.stop - part.start) for part in field]
+    owner: dict[tuple[int, ...], int] = {}
+    pixels = 0
+    for block in blocks:
+        at = restored_part(block, job, scale)
+        pixels += len(block.run.targets) * math.prod(part.stop - part.start for part in at)
+        edges = [min(side, CHUNK_PX) for side in high]
+        chunks = [range(p.start // e, -(-p.stop // e)) for p, e in zip(at, edges, strict=True)]
+        place = [[block.run.channel], [block.run.other], block.run.targets]
+        for chunk in itertools.product(*place, *chunks):
+            assert owner.setdefault(chunk, block.number) == block.number
+    assert pixels == channels * others * frames * math.prod(high)
+    assert len(owner) == channels * others * frames * math.prod(-(-side // CHUNK_PX) for side in high)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {},
+        {"compare": True, "uncertainty": True, "t": slice(2, 8)},
+        {"y": slice(5, 46), "x": slice(3, 48), "dtype": "float32"},
+        {"t": 4, "compression": "none"},
+    ],
+)
+@pytest.mark.usefixtures("small_blocks")
+def test_frames_larger_than_a_region_become_the_very_file_of_a_plain_run(
+    predictor, source, target, tmp_path: Path, words
+):
+    once = tmp_path / "once" / target.name
+    once.parent.mkdir()
+    predictor.predict_file(source, once, **words)
+    worker = Worker(predictor, source, target, **words)
+    worker.files.begin()
+    blocks = worker.files.left()
+    assert len(blocks) % 4 == 0
+    worker.restore(reversed(blocks))
+    assert worker.files.left() == []
+    worker.finish()
+    assert (once / "2").exists()
+    assert "omero" in (once / "zarr.json").read_text()
+    for path in worker.files.paths:
+        assert content(path) == content(once.with_name(path.name))
+    assert names(tmp_path) == sorted(["once", *names(once.parent)])
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_two_that_join_one_file_fill_it_together(predictor, source, target, tmp_path: Path):
+    once = predictor.predict_file(source, tmp_path / "once.ome.zarr")
+    one, two = (Worker(predictor, source, target) for _ in range(2))
+    one.files.begin()
+    two.files.begin()
+    blocks = one.files.left()
+    one.restore(blocks[::2])
+    assert two.files.left() == blocks[1::2]
+    two.restore(blocks[1::2])
+    assert one.files.left() == []
+    assert not target.exists()
+    one.finish()
+    two.finish()
+    assert content(target) == content(once)
+    assert names(tmp_path) == ["once.ome.zarr", "out.ome.zarr"]
+
+
+def test_an_unfinished_file_of_other_settings_is_refused(predictor, source, target):
+    Worker(predictor, source, target).files.begin()
+    for words in ({"compare": True}, {"t": slice(0, 5)}, {"dtype": "float32"}):
+        with pytest.raises(WriteError, match=r"out.ome.zarr.part: is an unfinished file of other settings; "):
+            Worker(predictor, source, target, **words).files.begin()
+
+
+def test_something_else_in_the_way_is_refused_and_kept(predictor, source, target):
+    part = target.with_name(target.name + ".part")
+    part.mkdir()
+    (part / "mine").touch()
+    with pytest.raises(WriteError, match="is in the way, and no file that several processes fill; move it"):
+        Worker(predictor, source, target).files.begin()
+    assert names(part) == ["mine"]
+
+
+def test_other_formats_are_refused(predictor, source, tmp_path: Path):
+    with pytest.raises(ConfigError, match="can only fill an OME-Zarr; name it .ome.zarr"):
+        Worker(predictor, source, tmp_path / "out.ome.tif")
+
+
+def test_many_that_begin_in_the_same_moment_make_one_file(predictor, source, target, tmp_path: Path):
+    for number in range(5):
+        name = target.with_name(f"out{number}.ome.zarr")
+        workers = [Worker(predictor, source, name) for _ in range(6)]
+        assert at_once(*(worker.files.begin for worker in workers)) == []
+    assert names(tmp_path) == [f"out{number}.ome.zarr.part" for number in range(5)]
+
+
+def test_a_precision_that_another_process_has_measured_is_taken_over(predictor, source, target):
+    measured = [replace(predictor, precision=name, measured=True) for name in ("bf16", "fp32")]
+    plan = planned(predictor, source, target, {})
+    taken = [begun(one, plan, target, {})[0].precision for one in measured]
+    assert taken == ["bf16", "bf16"]
+    with pytest.raises(WriteError, match="unfinished file of other settings"):
+        begun(predictor, plan, target, {})
+
+
+def test_a_block_that_was_not_marked_is_left(predictor, source, target, tmp_path: Path):
+    once = predictor.predict_file(source, tmp_path / "once.ome.zarr")
+    died, other = (Worker(predictor, source, target) for _ in range(2))
+    died.files.begin()
+    blocks = died.files.left()
+    died.write(blocks[0])
+    # As zarr leaves it when it is killed.
+    chunk = next((tmp_path / "out.ome.zarr.part" / "0" / "c").rglob("0"))
+    while chunk.is_dir():
+        chunk = chunk / "0"
+    chunk.with_suffix(".0123456789abcdef.partial").write_bytes(b"half")
+    other.files.begin()
+    assert other.files.left() == blocks
+    other.restore(blocks)
+    other.finish()
+    assert content(target) == content(once)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("reached", ["coarser", "marks moved", "in place"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_whoever_comes_after_one_that_died_while_finishing_ends_it(
+    predictor, source, target, tmp_path: Path, reached, overwrite
+):
+    once = predictor.predict_file(source, tmp_path / "once.ome.zarr")
+    if overwrite:
+        target.mkdir()
+        (target / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    died = Worker(predictor, source, target, overwrite=overwrite)
+    died.files.begin()
+    died.restore(died.files.left())
+    part, done = (target.with_name(target.name + end) for end in (".part", ".part.done"))
+    for path in part.glob("1/c/*"):
+        assert path.name == "never", "coarser copies are for the one that finishes"
+    if reached != "coarser":
+        # All but the last steps, in their order.
+        for file in died.files._files:
+            file.describe(coarser=True)
+        (part / ".pssr").rename(done)
+    if reached == "in place":
+        if overwrite:
+            target.rename(target.with_name(target.name + ".old"))
+        part.rename(target)
+        assert Worker(predictor, source, target, overwrite=True).files.complete()
+        (tmp_path / "out.ome.zarr.part.done").exists()
+        return
+    other = Worker(predictor, source, target, overwrite=overwrite)
+    other.files.begin()
+    assert other.files.left() == []
+    other.finish()
+    assert content(target) == content(once)
+    assert names(tmp_path) == ["once.ome.zarr", "out.ome.zarr"]
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_two_that_finish_at_once_leave_one_file(predictor, source, target, tmp_path: Path, overwrite):
+    once = predictor.predict_file(source, tmp_path / "once.ome.zarr")
+    for _ in range(5):
+        workers = [Worker(predictor, source, target, overwrite=overwrite) for _ in range(3)]
+        for worker in workers:
+            worker.files.begin()
+        workers[0].restore(workers[0].files.left())
+        assert at_once(*(worker.finish for worker in workers)) == []
+        assert content(target) == content(once)
+        assert names(tmp_path) == ["once.ome.zarr", "out.ome.zarr"]
+        if not overwrite:
+            target.rename(tmp_path / "before")
+            assert content(tmp_path / "before") == content(once)
+            (tmp_path / "before").rename(target.with_name("once.ome.zarr")) if False else None
+            import shutil
+
+            shutil.rmtree(tmp_path / "before")
+
+
+def test_one_that_comes_too_late_is_told_and_leaves_nothing(predictor, source, target, tmp_path: Path):
+    first, late = (Worker(predictor, source, target) for _ in range(2))
+    first.files.begin()
+    late.files.begin()
+    blocks = first.files.left()
+    first.restore(blocks)
+    first.finish()
+    before = content(target)
+    with pytest.raises(FinishedElsewhere, match="was completed, or begun anew, by another process"):
+        late.write(blocks[0])
+    # A write that was on its way when the file got its name.
+    (tmp_path / "out.ome.zarr.part" / "0" / "c" / "0").mkdir(parents=True)
+    with pytest.raises(FinishedElsewhere):
+        late.files.mark(blocks[0])
+    with pytest.raises(FinishedElsewhere):
+        late.files.join()
+    with pytest.raises(FinishedElsewhere):
+        late.files.begin()
+    assert late.files.left() == []
+    late.finish()
+    assert content(target) == before
+    assert names(tmp_path) == ["out.ome.zarr"]
+
+
+def test_one_that_was_away_does_not_fill_a_file_that_was_begun_anew(predictor, source, target, tmp_path: Path):
+    away = Worker(predictor, source, target)
+    away.files.begin()
+    block = away.files.left()[0]
+    (tmp_path / "out.ome.zarr.part").rename(tmp_path / "elsewhere")
+    anew = Worker(predictor, source, target)
+    anew.files.begin()
+    with pytest.raises(FinishedElsewhere):
+        away.write(block)
+    with pytest.raises(FinishedElsewhere):
+        away.files.mark(block)
+    assert anew.files.left() == anew.files.blocks
+
+
+def test_what_was_there_is_replaced_when_the_new_one_is_complete(predictor, source, target, tmp_path: Path):
+    predictor.predict_file(source, target, t=0)
+    before = content(target)
+    with pytest.raises(WriteError, match="exists already"):
+        Worker(predictor, source, target)
+    worker = Worker(predictor, source, target, overwrite=True)
+    worker.files.begin()
+    worker.restore(worker.files.left())
+    assert content(target) == before
+    worker.finish()
+    assert open_stack(target).sizes["T"] == 10
+    assert names(tmp_path) == ["out.ome.zarr"]
+
+
+def test_what_appears_meanwhile_is_not_replaced_and_the_work_is_kept(predictor, source, target, tmp_path: Path):
+    worker = Worker(predictor, source, target)
+    worker.files.begin()
+    worker.restore(worker.files.left())
+    target.mkdir()
+    with pytest.raises(WriteError, match="appeared while it was being written"):
+        worker.finish()
+    target.rmdir()
+    again = Worker(predictor, source, target)
+    again.files.begin()
+    assert again.files.left() == []
+    again.finish()
+    assert open_stack(target).sizes["T"] == 10
+    assert names(tmp_path) == ["out.ome.zarr"]
+
+
+def test_a_disk_that_refuses_is_told_in_words(predictor, source, target, tmp_path: Path):
+    worker = Worker(predictor, source, target)
+    worker.files.begin()
+    (tmp_path / "out.ome.zarr.part" / "0" / "c").touch()
+    with pytest.raises(WriteError, match=r"out.ome.zarr: cannot be written \(.*\); free some space or choose"):
+        worker.write(worker.files.left()[0])
+
+
+def test_a_region_of_a_frame_counts_as_a_plane(some_job):
+    assert planes_of(blocks_of(some_job)) == 10
+    large = replace(some_job, field=(slice(0, 1025), slice(0, 48)))
+    assert planes_of(blocks_of(large)) == 20
