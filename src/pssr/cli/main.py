@@ -51,7 +51,7 @@ def _run(words: list[str], debug: bool) -> int:
         return 2 if isinstance(error, ConfigError | ChoiceNeeded) else 1
     except SystemExit as end:
         if end.code in (128 + signal.SIGINT, 128 + signal.SIGTERM):
-            again = "; run the same command again to go on" if words[:1] == ["train"] else ""
+            again = "; run the same command again to go on" if words[:1] in (["train"], ["predict"]) else ""
             print(f"pssr: stopped{again}", file=sys.stderr)
         return end.code if isinstance(end.code, int) else 0
     except Exception as error:

@@ -1,28 +1,23 @@
 """`pssr predict`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-from pssr.cli.options import Axes, Channel, Device, Inputs, Missing, Overwrite, Phase, Scene, Series, Trust
-
-if TYPE_CHECKING:
-    from pssr.io.open import Choices
-
-ENDINGS = (".ome.tiff", ".ome.tif", ".tiff", ".tif", ".czi", ".ome.zarr", ".zarr", ".ozx", ".png", ".jpeg", ".jpg", ".mp4",
-           ".mov", ".avi", ".lsm", ".stk")  # fmt: skip
-FILES: dict[str, tuple[str, ...]] = {
-    ".tif": ("ome-tiff", "imagej"), ".tiff": ("ome-tiff", "imagej"), ".zarr": ("ome-zarr",), ".mp4": ("mp4",),
-}  # fmt: skip
-WRITTEN = {
-    None: ".ome.tif",
-    "ome-tiff": ".ome.tif",
-    "imagej": ".tif",
-    "ome-zarr": ".ome.zarr",
-    "mp4": ".mp4",
-    "png": "",
-}
+from pssr.cli.options import (
+    Axes,
+    Channel,
+    Device,
+    Inputs,
+    Missing,
+    Overwrite,
+    Phase,
+    Scene,
+    Series,
+    Trust,
+)
+from pssr.cli.targets import make_folder, matching, part, shard
 
 
 def predict(
@@ -33,141 +28,92 @@ def predict(
     ],
     channel: Channel = None,
     scene: Scene = None,
+    t: Annotated[str | None, typer.Option(help="frames, such as 7, 10:20 or ::2, counted from 0")] = None,
+    z: Annotated[str | None, typer.Option(help="depths, likewise")] = None,
+    y: Annotated[str | None, typer.Option(help="rows of the field, such as 100:356")] = None,
+    x: Annotated[str | None, typer.Option(help="columns of the field")] = None,
+    nan: Annotated[str, typer.Option(help="pixels that are not numbers: refuse, or zero")] = "refuse",
     axes: Axes = None,
     series: Series = None,
     phase: Phase = None,
     missing: Missing = None,
-    device: Device = "auto",
-    tile: Annotated[
-        int | None, typer.Option(min=8, help="tile side in low-resolution pixels; changes memory, not pixels")
-    ] = None,
     format: Annotated[
         str | None, typer.Option(help="ome-tiff, imagej, ome-zarr, mp4 or png; else by the ending of -o")
     ] = None,
     imagej: Annotated[bool, typer.Option("--imagej", help="the same as --format imagej, for Fiji")] = False,
     compression: Annotated[str | None, typer.Option(help="none, deflate or zstd")] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="uint8, uint16, float32, ...: counts stay counts; else as the input")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="write the low-resolution frames, enlarged, as channels beside")
+    ] = False,
+    uncertainty: Annotated[
+        bool, typer.Option("--uncertainty", help="write a second file: how far answers lie apart, in counts")
+    ] = False,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="average over eight flips and turns; takes eight times as long")
+    ] = False,
+    average: Annotated[
+        list[Path] | None, typer.Option(help="a further model to average with; as often as needed")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="refuse stacks that are not like those of the training")
+    ] = False,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, bf16, fp16; auto measures which is fast")] = "auto",
+    compile: Annotated[
+        bool, typer.Option("--compile", help="compile the network first: a minute or two once")
+    ] = False,
+    tile: Annotated[
+        int | None, typer.Option(min=8, help="tile side in low-resolution pixels; changes memory, not pixels")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes on this machine that share the work, into OME-Zarr")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="address of a dask scheduler whose workers share the work, into OME-Zarr"),
+    ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option("--shard", help="this job's share, such as 2/8: of the inputs, or of one's frames"),
+    ] = None,
+    skip_existing: Annotated[
+        bool, typer.Option("--skip-existing", help="leave out inputs whose output exists")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="a JSON object on standard output for each event")
+    ] = False,
     trust: Trust = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Restore low-resolution stacks, in their own dtype and with their metadata; to OME-TIFF unless said otherwise.
 
-    One bad file does not stop the others; then the exit code is 1.
+    The same command again goes on where one was interrupted. One bad file does not stop the others; then the exit code is 1.
 
     \b
     pssr predict runs/mito lowres.czi -o restored.ome.tif
-    pssr predict runs/mito lowres/ -o restored/ --channel all
+    pssr predict runs/mito lowres/ -o restored/ --channel all --skip-existing
+    pssr predict runs/mito big.czi -o big.ome.zarr --workers 4
     """
     # Imported here because torch takes seconds, and `pssr --help` must not wait for it.
-    from contextlib import closing
     from dataclasses import replace
 
-    from pssr.api import files, load
-    from pssr.cli.show import report, stages
-    from pssr.errors import PssrError
-    from pssr.io.open import Choices, open_stack
-    from pssr.predict.predictor import misfits
+    from pssr.api import load
+    from pssr.cli.restoring import Sharing, restore_all, tasks_of
 
-    format = "imagej" if imagej else format
-    pairs = targets(files(inputs, series=series), out, format)
-    written = {"format": format, "compression": compression}
-    choices = Choices(scene=scene, axes=axes, series=series, phase=phase, missing=missing)
-    _ask_first([source for source, _ in pairs], channel, choices)
-    predictor = replace(load(model, device=device, trust=trust or ()), tile_px=tile)
-    make_folder(pairs[0][1].parent)
-    failed: list[PssrError] = []
-    with stages() as show:
-        for source, target in pairs:
-            try:
-                stack = open_stack(source, **choices)
-                for note in (*stack.notes, *misfits(predictor.model, stack)):
-                    report(f"{source.name}: {note}")
-                steps = predictor.steps(
-                    source, target, channel=channel, overwrite=overwrite, **written, **choices
-                )
-                with closing(steps):
-                    for done, total in steps:
-                        show(f"restore {source.name}", done / total)
-            except PssrError as error:
-                if len(pairs) == 1:
-                    raise
-                failed.append(error)
-                report(f"pssr: {error}")
-            else:
-                report(f"{target}")
-    if failed:
-        report(f"pssr: {len(failed)} of {len(pairs)} files failed; the others are restored")
-        raise typer.Exit(1)
-
-
-def _ask_first(sources: list[Path], channel: str | None, choices: "Choices") -> None:
-    """What must be chosen is asked for before the first hour of work; what cannot be read is told when its turn comes."""
-    # Imported here because torch takes seconds.
-    from pssr.errors import ChoiceNeeded, PssrError
-    from pssr.io.open import open_stack
-    from pssr.predict.predictor import chosen_channels
-
-    for source in sources:
-        try:
-            chosen_channels(open_stack(source, **choices), channel)
-        except ChoiceNeeded:
-            raise
-        except PssrError:
-            continue
-
-
-def targets(sources: list[Path], out: Path, format: str | None = None) -> list[tuple[Path, Path]]:
-    """Each input with its output: the file named, or a name in the folder that tells the inputs apart.
-
-    Args:
-        sources: what to restore.
-        out: a name ending in .tif, .zarr or .mp4 for one input, else a folder.
-        format: of the outputs; None is OME-TIFF in a folder.
-
-    Raises:
-        ConfigError: several inputs and one file, two inputs that would share an output, no such format, or a name of
-            another.
-    """
-    # Imported here: the command line parses its words before anything else is loaded.
-    from pssr.errors import ConfigError
-
-    if format not in WRITTEN:
-        raise ConfigError(f"format: {format!r} is not one; choose one of {', '.join(filter(None, WRITTEN))}")
-    ending = out.suffix.lower()
-    if ending == ".zarr" or (ending in ENDINGS and not out.is_dir()):
-        if ending not in FILES or format not in (None, *FILES[ending]):
-            fit = [end for end, kinds in FILES.items() if format in (None, *kinds)]
-            raise ConfigError(
-                f"{out}: {format or 'pssr'} writes no {ending} file; name a folder"
-                + (f", or a file that ends in {' or '.join(fit)}" if fit else "")
-            )
-        if len(sources) > 1:
-            raise ConfigError(f"{out}: is one file for {len(sources)} inputs; name a folder")
-        return [(sources[0], out)]
-    pairs = [(source, out / f"{_stem(source.name)}_restored{WRITTEN[format]}") for source in sources]
-    names = [target.name for _, target in pairs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise ConfigError(
-            f"{out / twice}: two inputs would be written there; restore them into different folders"
-        )
-    return pairs
-
-
-def make_folder(folder: Path) -> None:
-    """For the outputs, once it is known that there is something to write.
-
-    Raises:
-        WriteError: it cannot be made.
-    """
-    # Imported here: the command line parses its words before anything else is loaded.
-    from pssr.errors import WriteError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise WriteError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from error
-
-
-def _stem(name: str) -> str:
-    ending = next((e for e in ENDINGS if name.lower().endswith(e)), "")
-    return name[: len(name) - len(ending)]
+    words: dict[str, Any] = {
+        "channel": channel, "t": part(t, "t"), "z": part(z, "z"), "y": part(y, "y"), "x": part(x, "x"), "nan": nan,
+        "axes": axes, "series": series, "phase": phase, "missing": missing, "format": "imagej" if imagej else format,
+        "compression": compression, "dtype": dtype, "compare": compare, "uncertainty": uncertainty, "strict": strict,
+        "overwrite": overwrite,
+    }  # fmt: skip
+    number, count = shard(share)
+    tasks = tasks_of(matching(inputs, series), out, scene, words)
+    sharing = Sharing(number, count, workers, scheduler)
+    paths = [model, *(average or [])]
+    predictor = load(paths, device=device, precision=precision, trust=trust or ())
+    predictor = replace(predictor, tile_px=tile, turns=tta, compiled=compile)
+    make_folder(tasks[0].target.parent)
+    restore_all(predictor, tasks, words, sharing, skip_existing=skip_existing, as_json=json)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -24,6 +24,7 @@ LINE_EVERY_S = 15.0  # between progress lines where there is no terminal to draw
 CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
+@runtime_checkable
 class Show(Protocol):
     """How far a stage is, 0..1, and what else there is to say."""
 
