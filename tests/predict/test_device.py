@@ -5,7 +5,6 @@ from torch import nn
 from pssr.errors import ConfigError
 from pssr.networks.edsr import edsr
 from pssr.predict.device import (
-    PRECISIONS,
     choose_device,
     choose_devices,
     chosen_precision,
@@ -80,7 +79,7 @@ def test_memory_that_really_runs_out_is_known():
     assert memory_is_full(told.value)
 
 
-@pytest.mark.parametrize("asked", PRECISIONS)
+@pytest.mark.parametrize("asked", ["fp32", "bf16"])
 def test_a_precision_that_is_asked_for_is_taken(asked, net):
     assert chosen_precision(asked, net, CPU) == asked
 
@@ -133,3 +132,13 @@ def test_threads_are_as_many_as_before_where_the_measurement_fails(threads):
     with pytest.raises(RuntimeError, match="no such kernel"):
         fastest_precision(Slow((), fails=True), CPU)
     assert torch.get_num_threads() == threads
+
+
+def test_a_precision_that_no_processor_is_fast_in_is_refused():
+    with pytest.raises(ConfigError, match="precision: fp16 takes a hundred times longer on a processor"):
+        chosen_precision("fp16", edsr(frames=1, scale=2, size="fast").eval(), torch.device("cpu"))
+
+
+def test_devices_without_numbers_are_refused():
+    with pytest.raises(ConfigError, match="'meta' is not available here"):
+        choose_device("meta")

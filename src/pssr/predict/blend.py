@@ -10,7 +10,7 @@ from pssr.predict.tiles import Box
 
 
 def overlapping(length: int, side: int, overlap: int, multiple: int) -> list[tuple[int, int]]:
-    """Spans of equal length along one axis, each overlapping the next by `overlap` at least.
+    """Spans of equal length along one axis, each overlapping the next by `overlap`, or by half where that is less.
 
     Args:
         length: of the axis, a multiple of `multiple`.

@@ -9,6 +9,8 @@ from pssr.errors import ConfigError
 from pssr.networks import Generator
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FULL = ("can't allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 FASTER = 0.8  # of the seconds in float32: what another precision must reach to be worth its rounding
 TRIAL_PX, TRIALS = 64, 3
 
@@ -35,6 +37,8 @@ def choose_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
+        if device.type not in DEVICES:
+            raise RuntimeError("pssr does not compute there")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(
@@ -46,7 +50,7 @@ def choose_device(name: str = "auto") -> torch.device:
 def memory_is_full(error: BaseException) -> bool:
     """Whether an error says that memory, of whatever device, has run out."""
     # On the CPU torch raises a plain RuntimeError.
-    told = any(words in str(error) for words in ("can't allocate memory", "not enough memory"))
+    told = any(words in str(error) for words in FULL)
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
         isinstance(error, RuntimeError) and told
     )
@@ -56,10 +60,12 @@ def chosen_precision(asked: str, net: Generator, device: torch.device) -> str:
     """The precision asked for; `auto` measures.
 
     Raises:
-        ConfigError: no such precision.
+        ConfigError: no such precision, or none for this device.
     """
     if asked not in ("auto", *PRECISIONS):
         raise ConfigError(f"precision: {asked!r} is not one; choose auto, {', '.join(PRECISIONS)}")
+    if asked == "fp16" and device.type == "cpu":
+        raise ConfigError("precision: fp16 takes a hundred times longer on a processor; use bf16 or fp32")
     return fastest_precision(net, device) if asked == "auto" else asked
 
 

@@ -20,10 +20,7 @@ if sys.platform != "win32":
 BUDGET_BYTES = 1024**3  # for the activations of one tile: beyond it the halo costs less than 5 %
 SHARE = 0.5  # of what is free: the convolutions reorder their input, and others want memory too
 PROBE_PX = 32
-LIMITS = (  # of the group of processes that a scheduler puts a job into, version 2 and 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
+GROUPS = Path("/sys/fs/cgroup")  # of processes: a scheduler puts each job into one of its own
 
 
 def free_bytes(device: torch.device) -> int:
@@ -31,7 +28,7 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    left = [psutil.virtual_memory().available, *(_left_of(*paths) for paths in LIMITS)]
+    left = [psutil.virtual_memory().available, *_left_in_groups()]
     if sys.platform != "win32":
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         if limit != resource.RLIM_INFINITY:
@@ -39,15 +36,34 @@ def free_bytes(device: torch.device) -> int:
     return min(left)
 
 
-def _left_of(limit: str, used: str) -> int:
-    """What a group of processes may still take; without end where there is no such limit."""
+def _left_in_groups() -> list[int]:
+    """What the groups that this process is in may still take; none where there are no such limits."""
     try:
-        most = Path(limit).read_text().strip()
-        if not re.fullmatch(r"\d+", most):
-            return sys.maxsize
-        return max(int(most) - int(Path(used).read_text()), 0)
-    except (OSError, ValueError):
-        return sys.maxsize
+        named = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    except OSError:
+        return []
+    folders = []
+    for _, kinds, name in named:
+        top = GROUPS / "memory" if "memory" in kinds.split(",") else GROUPS
+        own = top / name.strip("/")
+        folders += [folder for folder in (own, *own.parents) if folder.is_relative_to(top)]
+    return [left for folder in folders if (left := _left_of(folder)) is not None]
+
+
+def _left_of(group: Path) -> int | None:
+    """What one group may still take: files that it has merely read make room when it is wanted."""
+    for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        try:
+            most = int((group / limit).read_text())
+            taken = int((group / used).read_text())
+            kept = re.search(
+                r"^(?:total_)?inactive_file (\d+)$", (group / "memory.stat").read_text(), re.MULTILINE
+            )
+            return max(most - taken + (int(kept[1]) if kept else 0), 0)
+        except (OSError, ValueError):
+            # There is no such file, or it says `max`.
+            continue
+    return None
 
 
 class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -57,6 +73,11 @@ class _Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
         self._living: dict[StorageWeakRef, int] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Else torch imports its compiler for the first operation, which takes two seconds."""
+        return False
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
