@@ -51,7 +51,7 @@ bench: $(DEV)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/io.py
 	$(BIN)/python benchmarks/crappify.py
-	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/predict.py --no-peers
 	@echo "with a movie of your own: $(BIN)/python benchmarks/stability.py FILE"
 
 clean:

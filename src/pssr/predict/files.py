@@ -142,7 +142,8 @@ def identity(stack: Stack) -> str:
     """Changes when the file does: sizes and times of all that it is made of."""
     paths = [stack.path, *stack.companions]
     if stack.path.is_dir():
-        paths += sorted(stack.path.rglob("*"))
+        # Of a store what describes it, and not its chunks, of which there may be millions.
+        paths += [path for pattern in ("*", "*/zarr.json", "*/.zarray") for path in stack.path.glob(pattern)]
     facts = [path.stat() for path in paths if path.exists()]
     return f"{sum(fact.st_size for fact in facts)} {max(fact.st_mtime_ns for fact in facts)} {stack.scene}"
 
