@@ -135,7 +135,8 @@ class StackWriter:
             log = self._part.with_name(self._part.name + ".log")
             if self._part.exists() and not log.exists():
                 raise WriteError(
-                    f"{self._part}: is in the way, and no unfinished file of pssr's; move it away"
+                    f"{self._part}: is in the way, and no unfinished file of one process; go on with it by --workers or --shard "
+                    "if it was begun so, or move it away"
                 )
             self._journal = Journal(log, self.fingerprint, dict(self.content.provenance))
             # A link would lead to a file of somebody's.
@@ -191,7 +192,7 @@ class StackWriter:
     def _check_space(self) -> None:
         """A file whose size is known must fit; how small compression makes it is not known."""
         free = shutil.disk_usage(self.path.parent).free
-        there = self._part.stat().st_blocks * 512 if self._resume and self._part.is_file() else 0
+        there = _bytes_of(self._part) if self._resume else 0
         if self._sink.bytes > free + there:
             raise WriteError(
                 f"{self.path}: needs {_size(self._sink.bytes)} and the disk has {_size(free)} left; "
@@ -235,6 +236,12 @@ def _content(path: Path, like: Stack | None, scale: int, given: Mapping[str, Any
     colours = (*(words.get("colours") or ()), *[None] * len(channels))[: len(channels)]
     words |= {"sizes": sizes, "channels": channels, "colours": colours}
     return Content(**{**words, "dtype": np.dtype(words["dtype"]).newbyteorder("=")}).checked(str(path))
+
+
+def _bytes_of(part: Path) -> int:
+    """That an unfinished file or folder takes already."""
+    files = [part] if part.is_file() else [path for path in part.rglob("*") if path.is_file()]
+    return sum(path.stat().st_blocks * 512 for path in files)
 
 
 def _size(count: float) -> str:

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Generator as Closable
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 import torch
-from distributed import Client, KilledWorker, LocalCluster, WorkerPlugin, as_completed, get_worker
+from distributed import Client, KilledWorker, LocalCluster, Security, WorkerPlugin, as_completed, get_worker
+from distributed.utils import silence_logging_cmgr
 
 from pssr.errors import ConfigError, WriteError
 from pssr.model_file import Model
@@ -165,7 +166,6 @@ def _restored(
             for future in as_completed(futures):
                 done += future.result()
                 yield done
-            client.unregister_worker_plugin(plugin.name)
         except KilledWorker as error:
             raise WriteError(
                 f"{errand.target}: several workers died over one part of it, as they do where memory is full; "
@@ -175,6 +175,10 @@ def _restored(
             raise WriteError(
                 f"{errand.target}: the scheduler does not answer any more; the same command goes on"
             ) from error
+        finally:
+            # Workers that are not ours stay, and others may join them.
+            with suppress(KeyError, OSError, ValueError, CancelledError, TimeoutError):
+                client.unregister_worker_plugin(plugin.name)
 
 
 def _errand(
@@ -193,6 +197,8 @@ def _errand(
 def _client(workers: int | None, address: str | None) -> Iterator[Client]:
     """A connection to a scheduler, or to one that is started here for as long as it is needed."""
     with ExitStack() as stack:
+        # What it has to say to a person is said by the errors below.
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
         where: Any = address
         if address is None:
             asked = dask.config.get(TTL, default=SILENT, config=dask.config.collect())
@@ -203,8 +209,12 @@ def _client(workers: int | None, address: str | None) -> Iterator[Client]:
                     threads_per_worker=1,
                     # A worker that it paused for lack of memory would never go on.
                     memory_limit=None,
-                    dashboard_address=None,
+                    # On a port that is free: the usual one belongs to the first of several commands.
+                    dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard": False},
                     silence_logs=logging.CRITICAL,
+                    # Else any other user of the machine could have the workers run what he likes.
+                    security=Security.temporary(),
                 )
             )
         try:

@@ -88,7 +88,7 @@ class UnfinishedZarr:
             WriteError: it is of other settings.
         """
         about = _read(self._marks / ABOUT) or _read(self._done / ABOUT)
-        if about is None or not self._part.exists():
+        if about is None or not self._is_there():
             raise self._gone()
         if about["fingerprint"] != self._fingerprint:
             raise WriteError(
@@ -135,8 +135,7 @@ class UnfinishedZarr:
             FinishedElsewhere: it is not there any more.
         """
         if _read(self._marks / ABOUT) != self._about:
-            if self.path.exists() and not (self._part / "zarr.json").exists():
-                remove(self._part)
+            self._clear()
             raise self._gone()
 
     def mark(self, number: int) -> None:
@@ -170,9 +169,6 @@ class UnfinishedZarr:
                     self.sink.put_coarser((t, c, z))
                 self.check()
                 self.sink.finish()
-                # What was being written when a process died.
-                for half in self._part.rglob("*.partial"):
-                    half.unlink(missing_ok=True)
         except (WriteError, TypeError):
             # Another one was faster, and has taken the marks away.
             if _read(self._marks / ABOUT) == self._about:
@@ -189,18 +185,30 @@ class UnfinishedZarr:
         except FileNotFoundError:
             # Whoever has moved them is about to do the rest, unless it has died.
             for _ in range(TRIES):
-                if not self._part.exists():
-                    return
+                if not self._is_there():
+                    break
                 time.sleep(WAIT_S)
-        try:
-            with told(self.path):
-                replace_with(self.path, self._part, overwrite)
-        except WriteError:
-            if self._part.exists():
-                raise
+        if self._is_there():
+            # What was being written when a process died.
+            remove(*self._part.rglob("*.partial"))
+            try:
+                with told(self.path):
+                    replace_with(self.path, self._part, overwrite)
+            except WriteError:
+                if self._is_there():
+                    raise
+        self._clear()
         if not self.path.exists():
             raise self._gone()
         remove(self._done, *self.path.parent.glob(f"{glob.escape(self.path.name)}.{'?' * 32}.part"))
+
+    def _is_there(self) -> bool:
+        return (self._part / "0" / "zarr.json").exists()
+
+    def _clear(self) -> None:
+        """What came too late to be written into the file, and has made its folder anew."""
+        if self.path.exists() and not self._is_there():
+            remove(self._part)
 
     def _gone(self) -> FinishedElsewhere:
         return FinishedElsewhere(
