@@ -254,7 +254,7 @@ def test_a_stack_unlike_those_of_the_training_is_told_of_or_refused(predictor, l
     assert any(isinstance(event, Warned) for event in predictor.steps(source, tmp_path / "third.ome.tif"))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (33, 200)])
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (33, 2000)])
 @pytest.mark.parametrize("length", [1, 2, 3])
 def test_small_and_odd_stacks(predictor, tmp_path: Path, shape, length):
     movie = np.random.default_rng(0).integers(0, 3000, (length, *shape)).astype(np.uint16)

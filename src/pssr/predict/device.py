@@ -56,6 +56,24 @@ def memory_is_full(error: BaseException) -> bool:
     )
 
 
+def check_compiler(setting: str) -> None:
+    """What is missing for torch to compile a network is better found now than at its first step.
+
+    Args:
+        setting: that asked for it, for the message.
+
+    Raises:
+        ConfigError: nothing can be compiled here.
+    """
+    try:
+        torch.compile(torch.sin)(torch.ones(1))
+    except Exception as error:
+        why = str(error).strip().splitlines()[0]
+        raise ConfigError(
+            f"{setting}: nothing can be compiled here ({why}); install a C++ compiler, or leave it out"
+        ) from error
+
+
 def chosen_precision(asked: str, net: Generator, device: torch.device) -> str:
     """The precision asked for; `auto` measures.
 

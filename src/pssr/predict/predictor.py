@@ -21,7 +21,7 @@ from pssr.model_file import Model, load
 from pssr.networks import Generator
 from pssr.predict.arrays import bundles_of, dtype_of_movie, lazy_frames, restored_frames
 from pssr.predict.asking import Asking
-from pssr.predict.device import choose_devices, chosen_precision
+from pssr.predict.device import check_compiler, choose_devices, chosen_precision
 from pssr.predict.engine import Engine
 from pssr.predict.events import Event, Warned
 from pssr.predict.files import FileWords, restored_file
@@ -140,7 +140,12 @@ class Predictor:
 
         Args:
             spread: whether they shall say how far answers lie apart.
+
+        Raises:
+            ConfigError: the network is to be compiled, and nothing can be compiled here.
         """
+        if self.compiled:
+            check_compiler("compile")
         asking = Asking(turns=self.turns, spread=spread)
         return [
             Engine(net, device, self.precision, self.tile_px, asking, self.compiled)

@@ -19,7 +19,7 @@ from pssr.losses import TERMS
 from pssr.model_file import Ancestor, Source
 from pssr.networks import Generator, network
 from pssr.parts import find
-from pssr.predict.device import PRECISIONS
+from pssr.predict.device import PRECISIONS, check_compiler
 from pssr.training.distributed import ALONE, World
 from pssr.training.finetune import frozen, started_from
 from pssr.training.phases import Phase, sizes
@@ -165,14 +165,7 @@ def compiled(net: Generator) -> None:
         ConfigError: nothing can be compiled here.
     """
     assert isinstance(net, torch.nn.Module)
-    try:
-        # What is missing here is better found now than at the first step.
-        torch.compile(torch.sin)(torch.ones(1))
-    except Exception as error:
-        why = str(error).strip().splitlines()[0]
-        raise ConfigError(
-            f"train.compile: nothing can be compiled here ({why}); install a C++ compiler, or leave it out"
-        ) from error
+    check_compiler("train.compile")
     net.compile()
 
 
