@@ -163,7 +163,7 @@ def test_one_bad_file_does_not_stop_the_others(run_folder, tmp_path: Path, good_
     said = pssr("predict", run_folder, tmp_path / "bad.tif", tmp_path / "good.tif", "-o", tmp_path / "out")
     assert said.returncode == 1
     assert "bad.tif: is not CZI, TIFF, OME-Zarr, PNG" in said.stderr
-    assert "1 of 2 files failed" in said.stderr
+    assert "1 restored, 0 skipped, 1 failed, of 2 files" in said.stderr
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["good_restored.ome.tif"]
 
 
