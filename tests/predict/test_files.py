@@ -230,6 +230,16 @@ def test_more_noise_in_the_stack_is_more_spread_over_noise(predictor, good_movie
     assert 5 < spreads[1] / spreads[0] < 20
 
 
+def test_the_noise_that_is_drawn_belongs_to_the_plane_and_not_to_what_else_is_restored(
+    predictor, low, tmp_path: Path
+):
+    source = write(tmp_path / "low.ome.tif", np.stack([low[:4], low[4:]], 1), "TCYX")
+    for name, channel in (("both", "all"), ("second", 1)):
+        predictor.predict_file(source, tmp_path / f"{name}.ome.tif", channel=channel, uncertainty=True)
+    both = pixels(tmp_path / "both_uncertainty.ome.tif", channel=3)
+    np.testing.assert_array_equal(both, pixels(tmp_path / "second_uncertainty.ome.tif", channel=1))
+
+
 def test_a_format_that_cannot_hold_an_uncertainty_is_refused_first(predictor, source, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"uncertainty: a.mp4 cannot hold it; choose one of OME-TIFF"):
         predictor.predict_file(source, tmp_path / "a.mp4", uncertainty=True)

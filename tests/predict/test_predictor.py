@@ -23,6 +23,20 @@ def low(good_movie) -> np.ndarray:
     return good_movie[:8].reshape(8, 48, 2, 48, 2).mean((2, 4)).astype(np.uint16)
 
 
+class Watched:
+    """A movie that knows which of its frames were read."""
+
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames, self.reads = frames, []
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, t: int) -> np.ndarray:
+        self.reads.append(t)
+        return self.frames[t]
+
+
 def write(path: Path, planes: np.ndarray, axes: str, **metadata) -> Path:
     tifffile.imwrite(path, planes, metadata={"axes": axes} | metadata, photometric="minisblack")
     return path
@@ -72,19 +86,10 @@ def test_twice_as_bright_is_restored_twice_as_bright(predictor, low):
 
 
 def test_frames_come_one_by_one_and_are_read_once(predictor, low):
-    reads = []
-
-    class Watched:
-        def __len__(self):
-            return len(low)
-
-        def __getitem__(self, t):
-            reads.append(t)
-            return low[t]
-
-    with closing(predictor.frames(Watched())) as frames:
+    watched = Watched(low)
+    with closing(predictor.frames(watched)) as frames:
         next(frames)
-        after_first = len(reads)
+        after_first = len(watched.reads)
     # Its intensity is measured on a few planes first; then only the frames of one bundle are needed.
     assert after_first <= len(low) + 4
 
@@ -144,20 +149,11 @@ def test_planes_in_memory_are_restored_when_they_are_read(predictor, low):
 
 
 def test_a_lazy_movie_reads_no_more_than_its_bundles(predictor, low):
-    reads = []
-
-    class Watched:
-        def __len__(self):
-            return len(low)
-
-        def __getitem__(self, t):
-            reads.append(t)
-            return low[t]
-
-    lazy = predictor.lazy(Watched())
-    reads.clear()
+    watched = Watched(low)
+    lazy = predictor.lazy(watched)
+    watched.reads.clear()
     lazy[5].compute(scheduler="synchronous")
-    assert sorted(reads) == [4, 5, 6]
+    assert sorted(watched.reads) == [4, 5, 6]
 
 
 def test_several_models_are_averaged_in_counts(run_folder, low, tmp_path: Path):
@@ -186,9 +182,7 @@ def test_models_that_are_not_alike_are_not_averaged(run_folder):
 def test_several_devices_give_the_same_pixels(run_folder, low, tmp_path: Path):
     source = write(tmp_path / "low.tif", low, "TYX")
     for name, device in (("one", "cpu"), ("two", "cpu,cpu")):
-        Predictor.load(run_folder, device=device, precision="fp32").predict_file(
-            source, tmp_path / f"{name}.ome.tif"
-        )
+        Predictor.load(run_folder, device=device).predict_file(source, tmp_path / f"{name}.ome.tif")
     one, two = (np.stack(list(open_stack(tmp_path / f"{name}.ome.tif").movie())) for name in ("one", "two"))
     np.testing.assert_array_equal(one, two)
 
@@ -265,3 +259,18 @@ def test_neighbours_along_another_axis_are_told_of(predictor, low, tmp_path: Pat
 def test_pixels_that_are_no_intensities_are_refused(predictor, low, dtype):
     with pytest.raises(ShapeError, match=r"movie: its pixels are (bool|complex64); convert them"):
         predictor.predict(low.astype(dtype))
+
+
+def test_a_network_that_sees_everything_says_that_tiles_can_change_pixels(predictor, low, monkeypatch):
+    class Far(torch.nn.Module):
+        """Sees, as it says, the whole frame."""
+
+        scale, frames, halo, multiple, local = 2, 3, 2, 1, False
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.interpolate(x[:, 1:2], scale_factor=2.0)
+
+    monkeypatch.setattr("pssr.predict.engine.free_bytes", lambda _device: 200_000)
+    far = replace(predictor, nets=[Far()])
+    with pytest.warns(UserWarning, match="goes on in blended tiles of [0-9]+ px, which can change pixels"):
+        far.predict(np.tile(low[:3], (1, 3, 3)))

@@ -99,12 +99,8 @@ def range_of(planes: Iterable[Num[np.ndarray, "..."]]) -> Intensity:
     def seen() -> Iterator[np.ndarray]:
         nonlocal most
         for plane in planes:
-            most = max(
-                most,
-                float(plane[np.isfinite(plane)].max(initial=-np.inf))
-                if plane.dtype.kind == "f"
-                else float(plane.max()),
-            )
+            finite = plane[np.isfinite(plane)]
+            most = max(most, float(finite.max())) if finite.size else most
             yield plane
 
     low, high = percentiles(seen())

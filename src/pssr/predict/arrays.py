@@ -1,11 +1,13 @@
 """Movies in memory, and lazy ones: the same bundles, without threads and files."""
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Num
+from torch import Tensor
 
 from pssr.config import Config
 from pssr.data.bundles import windows
@@ -54,11 +56,13 @@ def restored_frames(
     """
     for bundle in _on_device(engine, movie, scale, bundles):
         yield Landing(counted(engine(bundle)[0], scale, dtype)).array()
+        for said in engine.notes() if not engine.net.local else []:
+            warnings.warn(said, stacklevel=2)
 
 
 def _on_device(
     engine: Engine, movie: Planes, scale: Intensity, bundles: Sequence[tuple[int, ...]]
-) -> Iterator[list]:  # type: ignore[type-arg]
+) -> Iterator[list[Tensor]]:
     name = getattr(movie, "name", "movie")
     planes = (lifted(numbers(movie, t, name), scale, engine.device) for t in reading_order(bundles))
     there = (arrived(plane, scale, engine.device)[None] for plane in planes)

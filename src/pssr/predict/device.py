@@ -1,18 +1,18 @@
 """Where to compute, and in which precision."""
 
 import time
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pssr.errors import ConfigError
-from pssr.networks import Generator
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FULL = ("can't allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
 DEVICES = ("cpu", "cuda", "mps", "xpu")
 FASTER = 0.8  # of the seconds in float32: what another precision must reach to be worth its rounding
-TRIAL_PX, TRIALS = 64, 3
+TRIAL_CHANNELS, TRIAL_PX, TRIALS = 64, 96, 5
 
 
 def choose_devices(names: str = "auto") -> tuple[torch.device, ...]:
@@ -74,7 +74,7 @@ def check_compiler(setting: str) -> None:
         ) from error
 
 
-def chosen_precision(asked: str, net: Generator, device: torch.device) -> str:
+def chosen_precision(asked: str, device: torch.device) -> str:
     """The precision asked for; `auto` measures.
 
     Raises:
@@ -84,28 +84,30 @@ def chosen_precision(asked: str, net: Generator, device: torch.device) -> str:
         raise ConfigError(f"precision: {asked!r} is not one; choose auto, {', '.join(PRECISIONS)}")
     if asked == "fp16" and device.type == "cpu":
         raise ConfigError("precision: fp16 takes a hundred times longer on a processor; use bf16 or fp32")
-    return fastest_precision(net, device) if asked == "auto" else asked
+    return fastest_precision(device) if asked == "auto" else asked
 
 
 @torch.inference_mode()
-def fastest_precision(net: Generator, device: torch.device) -> str:
-    """The precision in which a network is fast on a device, by a short measurement.
+def fastest_precision(device: torch.device, layer: Callable[[Tensor], Tensor] | None = None) -> str:
+    """The precision in which a device is fast, by a short measurement.
 
     Another one than float32 must be a fifth faster: on processors without instructions for it, bfloat16 is slower. float16
-    must be so much faster than bfloat16 again, so that chance does not decide between equals.
+    must be so much faster than bfloat16 again, so that chance does not decide between equals. What is timed is the same for
+    every network: a small one may be about as fast in either, and would get one today and the other tomorrow.
 
     Args:
-        net: in evaluation mode, on the device.
-        device: where it is.
+        device: where networks will be.
+        layer: what is timed on (1, 64, 96, 96); None takes a convolution such as networks are made of.
     """
-    side = -(-TRIAL_PX // net.multiple) * net.multiple
-    x = torch.rand((1, net.frames, side, side), device=device).contiguous(memory_format=torch.channels_last)
+    x = torch.rand((1, TRIAL_CHANNELS, TRIAL_PX, TRIAL_PX), device=device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    timed = layer or nn.Conv2d(TRIAL_CHANNELS, TRIAL_CHANNELS, 3, padding=1).to(device)
     names = ["fp32", "bf16", "fp16"] if device.type == "cuda" else ["fp32", "bf16"]
     threads = torch.get_num_threads()
     # In one thread its own time can be told from that of everything else that the machine does.
     torch.set_num_threads(1)
     try:
-        taken = {name: min([_seconds(net, x, name) for _ in range(1 + TRIALS)][1:]) for name in names}
+        taken = {name: min([_seconds(timed, x, name) for _ in range(1 + TRIALS)][1:]) for name in names}
     finally:
         torch.set_num_threads(threads)
     best = names[0]
@@ -115,11 +117,11 @@ def fastest_precision(net: Generator, device: torch.device) -> str:
     return best
 
 
-def _seconds(net: Generator, x: Tensor, name: str) -> float:
+def _seconds(layer: Callable[[Tensor], Tensor], x: Tensor, name: str) -> float:
     clock = time.perf_counter if x.device.type != "cpu" else time.thread_time
     start = clock()
     with torch.autocast(x.device.type, dtype=PRECISIONS[name], enabled=name != "fp32"):
-        net(x)
+        layer(x)
     if x.device.type == "cuda":
         torch.cuda.synchronize(x.device)
     return clock() - start

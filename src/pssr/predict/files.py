@@ -13,19 +13,18 @@ from pssr.errors import ConfigError, WriteError
 from pssr.io.journal import unfinished
 from pssr.io.open import Choices, open_stack
 from pssr.io.stack import Stack
-from pssr.predict import events
 from pssr.predict.device import PRECISIONS
-from pssr.predict.events import Event, Noted, Warned
+from pssr.predict.events import Event, Noted, Warned, Written
 from pssr.predict.guard import mismatches
 from pssr.predict.job import Job, Wanted, job_of
-from pssr.predict.outputs import Outputs, Written, dtype_of
+from pssr.predict.outputs import Outputs, Writing, dtype_of
 from pssr.predict.restoring import Noises, noises_of, restored_into
 
 if TYPE_CHECKING:
     from pssr.predict.predictor import Predictor
 
 
-class FileWords(Choices, Wanted, Written, total=False):
+class FileWords(Choices, Wanted, Writing, total=False):
     """All that may be said about the restoration of a file.
 
     Args:
@@ -108,18 +107,18 @@ def restored_file(
     )
     with outputs, closing(steps):
         yield from steps
-    yield from map(events.Written, outputs.paths)
+    yield from map(Written, outputs.paths)
 
 
 def as_begun(predictor: "Predictor", precision: str | None) -> "Predictor":
     """In the precision in which an unfinished file was begun.
 
-    A measurement may come out otherwise the second time, and two precisions must not meet in one file.
+    Another machine may have measured otherwise, and two precisions must not meet in one file.
     """
     return predictor.in_precision(precision) if predictor.measured and precision in PRECISIONS else predictor
 
 
-def outputs_of(predictor: "Predictor", job: Job, target: Path, words: Written) -> Outputs:
+def outputs_of(predictor: "Predictor", job: Job, target: Path, words: Writing) -> Outputs:
     """The files to write, not yet begun.
 
     Raises:

@@ -123,11 +123,12 @@ class Job:
             ReadError: one cannot be read, or has pixels that are not numbers.
         """
         bundles = [self.windows[target] for target in run.targets]
-        places = [self._source(run, t) for t in reading_order(bundles)]
+        places = [self.source(run, t) for t in reading_order(bundles)]
         for place, plane in zip(places, self.stack.planes(places), strict=True):
             yield finite(plane, place, self.stack, self.nan)
 
-    def _source(self, run: Run, t: int) -> Place:
+    def source(self, run: Run, t: int) -> Place:
+        """Where frame t of a run lies in the low-resolution stack."""
         at = {"C": self.channels[run.channel], self.other: self.others[run.other], self.axis: t}
         return at["T"], at["C"], at["Z"]
 

@@ -21,7 +21,7 @@ MEANING = (
 WITH_FLOATS = ("ome-tiff", "imagej", "ome-zarr")  # formats that can hold a spread
 
 
-class Written(TypedDict, total=False):
+class Writing(TypedDict, total=False):
     """How the files are written.
 
     Args:
@@ -41,7 +41,7 @@ class Written(TypedDict, total=False):
     overwrite: bool
 
 
-def dtype_of(stack: Stack, words: Written) -> np.dtype:
+def dtype_of(stack: Stack, words: Writing) -> np.dtype:
     """Of the restored counts.
 
     Raises:
@@ -105,7 +105,7 @@ class Outputs:
         target: Path,
         like: Stack,
         scale: int,
-        words: Written,
+        words: Writing,
         provenance: Mapping[str, Any],
         settles: str = "",
     ) -> None:

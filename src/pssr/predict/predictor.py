@@ -119,7 +119,7 @@ class Predictor:
         called = [*names, *(f"model {k}" if k else "model" for k in range(len(names), len(models)))]
         devices = choose_devices(device)
         nets = [together(models, called, where, trust) for where in devices]
-        chosen = chosen_precision(precision, nets[0], devices[0])
+        chosen = chosen_precision(precision, devices[0])
         return cls(
             models[0], nets, devices, called[0], chosen, precision == "auto", trust=frozenset(trust),
             others=tuple(zip(called[1:], models[1:], strict=True)), asked=device,
@@ -253,7 +253,7 @@ class Predictor:
             source: whatever `open_stack` reads.
             target: the file to write; it appears under this name when complete.
             words: what is restored (`channel`, `t`, `z`, `y`, `x`, `nan`, as in `Wanted`); how it is written (`format`,
-                `compression`, `dtype`, `compare`, `uncertainty`, `overwrite`, as in `Written`); `strict`, which makes every
+                `compression`, `dtype`, `compare`, `uncertainty`, `overwrite`, as in `Writing`); `strict`, which makes every
                 mismatch with the training an error; and `scene`, `axes`, `series`, `phase`, `missing`, as for `open_stack`.
 
         Yields:

@@ -159,8 +159,7 @@ def _bundles(
                 yield lifted(np.ascontiguousarray(plane[part]), scale, engine.device)[None]
             else:
                 # Drawn for the whole plane: a part of it gets the noise that the whole would have there.
-                place = (t, run.channel, job.others[run.other])
-                copies = redrawn(scale.to_unit(plane), noise, place, engine.asking.draws)
+                copies = redrawn(scale.to_unit(plane), noise, job.source(run, t), engine.asking.draws)
                 yield torch.from_numpy(np.ascontiguousarray(copies[:, *part]))
 
     with closing(planes()) as source:
