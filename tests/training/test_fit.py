@@ -95,9 +95,9 @@ def test_torchs_global_generator_is_left_as_it_was(tmp_path: Path):
 
 
 def test_a_time_limit_ends_the_training_with_the_schedule_done(tmp_path: Path):
-    events = fit(config(train__steps=10**6, train__max_time_s=1.0), [movie()], tmp_path / "run")
+    events = fit(config(train__steps=10**6, train__max_time_s=3.0), [movie()], tmp_path / "run")
     steps = [e for e in events if isinstance(e, Step)]
-    assert 1.0 <= steps[-1].elapsed_s < 5.0
+    assert 3.0 <= steps[-1].elapsed_s < 7.0
     assert steps[-1].progress == 1
     assert steps[-1].lr < 0.2 * max(s.lr for s in steps)
 

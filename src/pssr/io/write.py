@@ -4,6 +4,7 @@ import errno
 import math
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -192,8 +193,9 @@ class StackWriter:
     def _check_space(self) -> None:
         """A file whose size is known must fit; how small compression makes it is not known."""
         free = shutil.disk_usage(self.path.parent).free
-        there = _bytes_of(self._part) if self._resume else 0
-        if self._sink.bytes > free + there:
+        if self._sink.bytes <= free:
+            return
+        if self._sink.bytes > free + (_bytes_of(self._part) if self._resume else 0):
             raise WriteError(
                 f"{self.path}: needs {_size(self._sink.bytes)} and the disk has {_size(free)} left; "
                 "free some space or choose another folder"
@@ -240,8 +242,12 @@ def _content(path: Path, like: Stack | None, scale: int, given: Mapping[str, Any
 
 def _bytes_of(part: Path) -> int:
     """That an unfinished file or folder takes already."""
-    files = [part] if part.is_file() else [path for path in part.rglob("*") if path.is_file()]
-    return sum(path.stat().st_blocks * 512 for path in files)
+    total = 0
+    for path in (part, *part.rglob("*")):
+        # Other processes may be filling it, and their files come and go.
+        with suppress(FileNotFoundError):
+            total += path.stat().st_blocks * 512
+    return total
 
 
 def _size(count: float) -> str:

@@ -17,7 +17,7 @@ import torch
 from distributed import Client, KilledWorker, LocalCluster, Security, WorkerPlugin, as_completed, get_worker
 from distributed.utils import silence_logging_cmgr
 
-from pssr.errors import ConfigError, WriteError
+from pssr.errors import ConfigError, PssrError, WriteError
 from pssr.model_file import Model
 from pssr.predict.events import Event, Noted, Progress, Written
 from pssr.predict.files import FileWords, Plan, planned
@@ -171,7 +171,9 @@ def _restored(
                 f"{errand.target}: several workers died over one part of it, as they do where memory is full; "
                 "go on with fewer workers or a smaller tile"
             ) from error
-        except (CancelledError, TimeoutError, ConnectionError) as error:
+        except PssrError:
+            raise
+        except (CancelledError, TimeoutError, OSError) as error:
             raise WriteError(
                 f"{errand.target}: the scheduler does not answer any more; the same command goes on"
             ) from error
