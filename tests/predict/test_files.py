@@ -1,6 +1,7 @@
 """Files restored to files: gone on with, cut, compared, and with everything that may be asked for beside."""
 
 import os
+import shutil
 import warnings
 from contextlib import closing
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 
 from pssr.data.intensity import Intensity
-from pssr.errors import ChoiceNeeded, ConfigError, ReadError
+from pssr.errors import ChoiceNeeded, ConfigError, ReadError, WriteError
 from pssr.io.journal import unfinished
 from pssr.io.open import open_stack
 from pssr.io.write import StackWriter
@@ -214,6 +215,41 @@ def test_an_uncertainty_that_was_interrupted_is_the_same(predictor, source, tmp_
     for channel in (0, 1):
         one, two = (pixels(tmp_path / f"{n}_uncertainty.ome.tif", channel=channel) for n in ("once", "again"))
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("ending", [".ome.tif", ".ome.zarr"])
+def test_a_process_that_ended_between_the_two_last_renames_is_gone_on_with(
+    predictor, source, tmp_path: Path, ending
+):
+    once, again = tmp_path / f"once{ending}", tmp_path / f"again{ending}"
+    predictor.predict_file(source, once, uncertainty=True)
+    with closing(predictor.steps(source, again, uncertainty=True)) as steps:
+        for event in steps:
+            if isinstance(event, Progress) and event.done == event.total:
+                break
+    spread = tmp_path / f"again_uncertainty{ending}"
+    for left in tmp_path.glob(f"{spread.name}.part*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    made = tmp_path / f"once_uncertainty{ending}"
+    (shutil.copytree if made.is_dir() else shutil.copy)(made, spread)
+    with closing(predictor.steps(source, again, uncertainty=True)) as steps:
+        said = list(steps)
+    assert Noted("goes on: 8 of 8 planes were restored before") in said
+    assert [event.path for event in said if isinstance(event, Written)] == [again, spread]
+    np.testing.assert_array_equal(pixels(again), pixels(once))
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_an_older_uncertainty_is_not_taken_for_that_of_an_unfinished_file(predictor, source, tmp_path: Path):
+    target = tmp_path / "out.ome.tif"
+    with closing(predictor.steps(source, target)) as steps:
+        for event in steps:
+            if isinstance(event, Progress) and event.done == event.total:
+                break
+    beside = tmp_path / "out_uncertainty.ome.tif"
+    beside.write_bytes(b"of somebody")
+    with pytest.raises(WriteError, match="out_uncertainty.ome.tif: exists already"):
+        predictor.predict_file(source, target, uncertainty=True)
 
 
 def test_more_noise_in_the_stack_is_more_spread_over_noise(predictor, good_movie, tmp_path: Path):

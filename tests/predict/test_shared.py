@@ -178,6 +178,23 @@ def test_blocks_of_whole_frames_become_the_very_file_of_a_plain_run(
     assert names(tmp_path) == sorted(["once", *names(once.parent)])
 
 
+def test_a_process_that_ended_between_two_renames_is_gone_on_with(predictor, source, target, tmp_path: Path):
+    words = {"uncertainty": True, "t": slice(2, 8)}
+    worker = Worker(predictor, source, target, **words)
+    worker.files.begin()
+    worker.restore(worker.files.left())
+    restored, spread = worker.files.paths
+    # As if its twin had been killed there: the spread has its name.
+    worker.files._files[1].publish(overwrite=False)
+    assert names(tmp_path) == sorted([f"{restored.name}.part", spread.name])
+    again = Worker(predictor, source, target, **words)
+    again.files.begin()
+    assert again.files.left() == []
+    again.finish()
+    assert names(tmp_path) == sorted([restored.name, spread.name])
+    assert again.files.paths == [restored, spread]
+
+
 @pytest.mark.parametrize("words", SETTINGS)
 @pytest.mark.usefixtures("small_blocks")
 def test_regions_of_frames_become_the_file_of_a_plain_run(predictor, source, target, tmp_path: Path, words):

@@ -41,19 +41,7 @@ class Journal:
     def read(self) -> dict[Place, int]:
         """Checksums of the planes that are said to be complete; empty where the lines are about something else."""
         self._file.seek(0)
-        found: dict[Place, int] = {}
-        for number, line in enumerate(self._file.read().decode(errors="replace").splitlines()):
-            try:
-                words = json.loads(line)
-                if number == 0 and words["fingerprint"] != self.fingerprint:
-                    return {}
-                if number > 0:
-                    t, c, z, checksum = words
-                    found[t, c, z] = checksum
-            except (ValueError, TypeError, KeyError):
-                # The process ended within this line.
-                break
-        return found
+        return _places(self._file.read(), self.fingerprint)
 
     def begin(self, done: dict[Place, int]) -> None:
         """Begin anew with the planes that are complete."""
@@ -75,6 +63,37 @@ class Journal:
 
     def _write(self, words: object) -> None:
         write_all(self._file, json.dumps(words).encode() + b"\n")
+
+
+def is_complete(path: Path, fingerprint: str, planes: int) -> bool:
+    """Whether an unfinished file lacks nothing but its name.
+
+    Args:
+        path: the name that it would have.
+        fingerprint: of what is being written.
+        planes: that it holds.
+    """
+    try:
+        lines = path.with_name(path.name + ".part.log").read_bytes()
+    except OSError:
+        return False
+    return len(_places(lines, fingerprint)) == planes
+
+
+def _places(lines: bytes, fingerprint: str) -> dict[Place, int]:
+    found: dict[Place, int] = {}
+    for number, line in enumerate(lines.decode(errors="replace").splitlines()):
+        try:
+            words = json.loads(line)
+            if number == 0 and words["fingerprint"] != fingerprint:
+                return {}
+            if number > 0:
+                t, c, z, checksum = words
+                found[t, c, z] = checksum
+        except (ValueError, TypeError, KeyError):
+            # The process ended within this line.
+            break
+    return found
 
 
 def unfinished(path: Path) -> dict[str, Any]:

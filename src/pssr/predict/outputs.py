@@ -10,9 +10,11 @@ from typing import Any, TypedDict
 import numpy as np
 
 from pssr.errors import ConfigError
+from pssr.io.journal import is_complete
 from pssr.io.sinks import FORMATS, chosen_format
 from pssr.io.stack import Place, Stack
 from pssr.io.write import StackWriter
+from pssr.predict.unfinished import lacks_its_name
 
 MEANING = (
     "standard deviation in counts of the restored stack: 'over turns' of the answers to the eight flips and turns of the frame, "
@@ -115,7 +117,8 @@ class Outputs:
         colours = [*like.colours, *[None] * (len(names) - len(like.colours))]
         how: dict[str, Any] = {
             "like": like, "scale": scale, "format": words.get("format"), "compression": words.get("compression"),
-            "overwrite": words.get("overwrite", False), "resume": True, "settles": settles,
+            "overwrite": words.get("overwrite", False), "resume": True,
+            "settles": f"{settles} {words.get('uncertainty', False)}",
         }  # fmt: skip
         twice = 2 if self._compare else 1
         both = [f"{name} {word}" for name in names for word in ("low", "restored")]
@@ -124,11 +127,14 @@ class Outputs:
             colours=[colour for colour in colours for _ in range(twice)], dtype=dtype_of(like, words),
             provenance=provenance, **how,
         )  # fmt: skip
-        self._writers = [self._restored]
+        self._writers, self._named = [self._restored], [target]
         if words.get("uncertainty", False):
+            self._named.append(beside(target))
             if chosen_format(target, words.get("format")) not in WITH_FLOATS:
                 floats = ", ".join(FORMATS[name].name for name in WITH_FLOATS)
                 raise ConfigError(f"uncertainty: {target.name} cannot hold it; choose one of {floats}")
+            if _has_its_name(beside(target), self._restored):
+                return
             self._writers.append(StackWriter(
                 beside(target), sizes={"C": 2 * len(names)}, dtype=np.float32,
                 channels=[f"{name} over {word}" for name in names for word in ("turns", "noise")],
@@ -143,7 +149,7 @@ class Outputs:
     @property
     def paths(self) -> list[Path]:
         """Names of the files."""
-        return [writer.path for writer in self._writers]
+        return list(self._named)
 
     def __enter__(self) -> "Outputs":
         with ExitStack() as opened:
@@ -185,3 +191,11 @@ class Outputs:
     def _channels(self, writer: StackWriter, c: int) -> range:
         each = 2 if self._compare or writer is not self._restored else 1
         return range(each * c, each * c + each)
+
+
+def _has_its_name(spread: Path, restored: StackWriter) -> bool:
+    """Whether the process that completed both files ended when the spread had been renamed, and the restored one had not."""
+    if not spread.exists() or spread.with_name(spread.name + ".part").exists():
+        return False
+    whole = is_complete(restored.path, restored.fingerprint, restored.content.planes)
+    return whole or lacks_its_name(restored)

@@ -146,7 +146,8 @@ class SharedFiles:
         parts = math.prod(len(regions(part)) for part in self._job.field)
         for file in self._files:
             file.describe(coarser=parts > 1)
-        for file in self._files:
+        # The restored stack last: as long as it has no name, the work can be gone on with.
+        for file in reversed(self._files):
             file.publish(overwrite=overwrite)
 
 

@@ -216,6 +216,20 @@ class UnfinishedZarr:
         )
 
 
+def lacks_its_name(writer: StackWriter) -> bool:
+    """Whether all blocks of an unfinished file are complete.
+
+    Args:
+        writer: knows the name and the content; not begun.
+    """
+    _, marks, done = _places(writer.path)
+    for folder in (marks, done):
+        begun, _, blocks = (_read(folder / ABOUT) or {}).get("fingerprint", "").rpartition(" ")
+        if begun == writer.fingerprint:
+            return len([path for path in folder.glob("*.json") if path.stem.isdecimal()]) == int(blocks)
+    return False
+
+
 def begun_precision(target: Path) -> str | None:
     """The precision in which a shared file was begun by another process; None where there is none."""
     _, marks, done = _places(target)
