@@ -28,11 +28,21 @@ if TYPE_CHECKING:
     from pssr.errors import PssrError as PssrError
     from pssr.errors import ReadError as ReadError
     from pssr.errors import WriteError as WriteError
+    from pssr.io.array_stack import stack_of as stack_of
     from pssr.io.open import open_stack as open_stack
     from pssr.io.stack import Movie as Movie
     from pssr.io.stack import Stack as Stack
     from pssr.io.write import StackWriter as StackWriter
+    from pssr.predict.events import Noted as Noted
+    from pssr.predict.events import Progress as Progress
+    from pssr.predict.events import Warned as Warned
+    from pssr.predict.events import Written as Written
     from pssr.predict.predictor import Predictor as Predictor
+    from pssr.simulate import tubules as tubules
+    from pssr.training.events import PhaseStarted as PhaseStarted
+    from pssr.training.events import Saved as Saved
+    from pssr.training.events import Step as Step
+    from pssr.training.events import Validated as Validated
     from pssr.training.fit import fit as fit
 
 _HOMES = {
@@ -42,12 +52,20 @@ _HOMES = {
     "Crappifier": "pssr.crappify.chain",
     "ModelError": "pssr.errors",
     "Movie": "pssr.io.stack",
+    "Noted": "pssr.predict.events",
+    "PhaseStarted": "pssr.training.events",
     "Predictor": "pssr.predict.predictor",
+    "Progress": "pssr.predict.events",
     "PssrError": "pssr.errors",
     "ReadError": "pssr.errors",
+    "Saved": "pssr.training.events",
     "Stack": "pssr.io.stack",
     "StackWriter": "pssr.io.write",
+    "Step": "pssr.training.events",
+    "Validated": "pssr.training.events",
+    "Warned": "pssr.predict.events",
     "WriteError": "pssr.errors",
+    "Written": "pssr.predict.events",
     "calibrate": "pssr.api",
     "crappifier": "pssr.crappify.chain",
     "evaluate": "pssr.api",
@@ -57,7 +75,9 @@ _HOMES = {
     "open_stack": "pssr.io.open",
     "preset": "pssr.config",
     "preview": "pssr.api",
+    "stack_of": "pssr.io.array_stack",
     "train": "pssr.api",
+    "tubules": "pssr.simulate",
 }
 __all__ = sorted(_HOMES)
 

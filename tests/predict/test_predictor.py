@@ -8,8 +8,10 @@ import tifffile
 import torch
 
 from pssr.errors import ChoiceNeeded, ConfigError, ModelError, ReadError, ShapeError, WriteError
+from pssr.io.array_stack import stack_of
 from pssr.io.open import open_stack
 from pssr.model_file import load
+from pssr.predict.events import Progress
 from pssr.predict.predictor import Predictor
 
 
@@ -274,3 +276,54 @@ def test_a_network_that_sees_everything_says_that_tiles_can_change_pixels(predic
     far = replace(predictor, nets=[Far()])
     with pytest.warns(UserWarning, match="goes on in blended tiles of [0-9]+ px, which can change pixels"):
         far.predict(np.tile(low[:3], (1, 3, 3)))
+
+
+def test_a_field_of_a_frame_has_the_pixels_of_the_whole(run_folder, good_movie):
+    predictor = Predictor.load(run_folder, precision="fp32")
+    low = good_movie[:6, ::2, ::2]
+    whole = predictor.predict(low)
+    scale = predictor.model.config.scale
+    for t, rows, columns in (
+        (0, slice(3, 20), slice(10, 41)),
+        (5, slice(None), slice(0, 1)),
+        (2, slice(40, None), slice(None)),
+    ):
+        part = predictor.frame(low, t, y=rows, x=columns)
+        fine = [
+            slice(*(scale * k for k in p.indices(n)[:2]))
+            for p, n in zip((rows, columns), low.shape[1:], strict=True)
+        ]
+        np.testing.assert_array_equal(part, whole[t][tuple(fine)])
+
+
+def test_a_frame_or_a_field_that_is_not_there_is_refused(run_folder, good_movie):
+    predictor = Predictor.load(run_folder)
+    with pytest.raises(ConfigError, match="there is no 6 to restore; choose 0 to 5"):
+        predictor.frame(good_movie[:6], 6)
+    with pytest.raises(ConfigError, match="leaves nothing"):
+        predictor.frame(good_movie[:6], 0, y=slice(5, 5))
+
+
+class Kept:
+    """Takes planes, and has some already."""
+
+    def __init__(self, have: set[int]) -> None:
+        self.have, self.planes = have, {}
+
+    def has(self, place, /):
+        return place["T"] in self.have
+
+    def write(self, place, answer, /):
+        self.planes[place["T"]] = answer
+
+
+def test_a_stack_in_memory_is_restored_into_something_of_ones_own(run_folder, good_movie, tmp_path):
+    predictor = Predictor.load(run_folder, precision="fp32")
+    stack = stack_of(good_movie[:6, ::2, ::2], axes="TYX", name="low")
+    kept = Kept({0, 3})
+    said = list(predictor.restore(stack, kept, uncertainty=True))
+    assert Progress(6, 6) in said
+    assert sorted(kept.planes) == [1, 2, 4, 5]
+    assert [len(answer.spread) for answer in kept.planes.values()] == [2] * 4
+    written = predictor.predict_file(stack, tmp_path / "out.ome.tif", uncertainty=True)
+    np.testing.assert_array_equal(kept.planes[4].restored, open_stack(written).plane(T=4))

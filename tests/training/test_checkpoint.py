@@ -9,8 +9,9 @@ from small_runs import config, losses, movie
 
 from pssr.errors import ConfigError, ModelError
 from pssr.model_file import load
+from pssr.predict.events import Noted
 from pssr.training.checkpoint import digest, load_state, save_state
-from pssr.training.events import Noted, Saved, Step
+from pssr.training.events import Saved, Step
 from pssr.training.fit import fit
 from pssr.training.run import Run
 

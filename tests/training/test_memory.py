@@ -8,7 +8,8 @@ import torch
 from small_runs import config, movie
 
 from pssr.errors import OutOfMemory
-from pssr.training.events import Noted, Step
+from pssr.predict.events import Noted
+from pssr.training.events import Step
 from pssr.training.fit import fit
 
 

@@ -18,7 +18,8 @@ from rich.progress import (
 )
 
 from pssr.cli.words import as_options
-from pssr.training.events import Event, Noted, PhaseStarted, Saved, Step, Validated
+from pssr.predict.events import Noted
+from pssr.training.events import Event, PhaseStarted, Saved, Step, Validated
 
 LINE_EVERY_S = 15.0  # between progress lines where there is no terminal to draw a bar on
 CONSOLE = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -58,6 +58,7 @@ class ZarrSink:
                 # A chunk of zeros is written too: one that is absent was never reached.
                 config={"write_empty_chunks": True},
             )
+        self._describe()
         self.reopen()
 
     def reopen(self) -> None:
@@ -127,11 +128,15 @@ class ZarrSink:
         """Nothing is held open."""
 
     def finish(self) -> None:
-        """Write what the file says about itself."""
+        """Write what the file says about itself, now that the range of its values is known."""
+        self._describe(omero=self._omero())
+
+    def _describe(self, **more: Any) -> None:
+        """From the beginning, so that planes can be looked at before all of them are there."""
         group = zarr.open_group(store=self.part, mode="r+", zarr_format=3)
         group.attrs.put(
             {
-                "ome": {"version": "0.5", "multiscales": [self._multiscale()], "omero": self._omero()},
+                "ome": {"version": "0.5", "multiscales": [self._multiscale()], **more},
                 "pssr": self.content.provenance_text(),
             }
         )

@@ -15,6 +15,7 @@ from pssr.data.intensity import Intensity, Planes, numbers
 from pssr.errors import ConfigError, ShapeError
 from pssr.predict.counts import Landing, arrived, counted, lifted
 from pssr.predict.engine import Engine
+from pssr.predict.tiles import grown, inside
 from pssr.predict.window import bundled, reading_order
 
 if TYPE_CHECKING:
@@ -58,6 +59,49 @@ def restored_frames(
         yield Landing(counted(engine(bundle)[0], scale, dtype)).array()
         for said in engine.notes() if not engine.net.local else []:
             warnings.warn(said, stacklevel=2)
+
+
+def restored_field(
+    engine: Engine,
+    movie: Planes,
+    scale: Intensity,
+    dtype: np.dtype,
+    bundles: Sequence[tuple[int, ...]],
+    at: tuple[int, slice, slice],
+) -> Num[np.ndarray, "high_h high_w"]:
+    """A field of one restored frame.
+
+    Args:
+        engine: the network.
+        movie: low-resolution planes.
+        scale: of the whole movie.
+        dtype: of the restored counts.
+        bundles: of the whole movie.
+        at: number of the frame, rows and columns.
+
+    Raises:
+        ConfigError: there is no such frame or field.
+    """
+    bundle = {one[len(one) // 2]: one for one in bundles}.get(at[0])
+    if bundle is None:
+        middles = [one[len(one) // 2] for one in bundles]
+        raise ConfigError(f"frame: there is no {at[0]} to restore; choose {min(middles)} to {max(middles)}")
+    planes = {t: numbers(movie, t, getattr(movie, "name", "movie")) for t in bundle}
+    sides = planes[at[0]].shape
+    rows, columns = (slice(*part.indices(side)[:2]) for part, side in zip(at[1:], sides, strict=True))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        raise ConfigError(f"field: {at[1:]} leaves nothing of {sides}; choose a larger one")
+    whole = slice(0, sides[0]), slice(0, sides[1])
+    field, net = (rows, columns), engine.net
+    part = grown(field, (sides[0], sides[1]), net.halo, net.multiple) if net.local else whole
+    there = {
+        t: arrived(lifted(np.ascontiguousarray(plane[part]), scale, engine.device), scale, engine.device)[
+            None
+        ]
+        for t, plane in planes.items()
+    }
+    answer = engine([there[t] for t in bundle], inside(field, part))
+    return Landing(counted(answer[0], scale, dtype)).array()
 
 
 def _on_device(

@@ -1,4 +1,4 @@
-"""What a restoration tells its caller."""
+"""What a restoration tells its caller; `Noted` is told by a training too."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Noted:
-    """Something to know, that changes nothing about what to think of the pixels.
+    """Something that a person should know, and that is no reason for doubt.
 
     Args:
         message: in one sentence.

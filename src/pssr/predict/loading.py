@@ -2,12 +2,13 @@
 
 import warnings
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import torch
 
 from pssr.config import Config
 from pssr.errors import ConfigError, ModelError
-from pssr.model_file import Model
+from pssr.model_file import Model, load
 from pssr.networks import NETWORKS, Generator, network
 from pssr.networks.weights import misfit
 from pssr.parts import refuse_foreign
@@ -108,3 +109,21 @@ def _refuse_misfit(model: Model, net: Generator, name: str) -> None:
     wrong = misfit(model.weights, net.state_dict())
     if wrong:
         raise ModelError(f"{name}: the weights do not fit {model.config.network} ({wrong}); train it again")
+
+
+def models_of(path: str | Path | Sequence[str | Path]) -> tuple[list[Model], list[str]]:
+    """Models of files and run folders, and what they are called.
+
+    Args:
+        path: of one, or of several.
+
+    Raises:
+        ModelError: missing, damaged, or of another format.
+        ConfigError: none is given.
+    """
+    paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+    if not paths:
+        raise ConfigError("model: none is given; name a run folder or a model file")
+    # What cannot be read has no place to be named after.
+    models = [load(one) for one in paths]
+    return models, [one.resolve().name if one.is_dir() else one.resolve().parent.name for one in paths]

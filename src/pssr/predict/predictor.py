@@ -4,30 +4,30 @@ import warnings
 from collections.abc import Collection, Sequence
 from collections.abc import Generator as Closable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import torch
 from jaxtyping import Num
 
 from pssr.data.intensity import Intensity, Planes, matched
-from pssr.errors import ConfigError
 from pssr.io.stack import Stack
-from pssr.model_file import Model, load
+from pssr.model_file import Model
 from pssr.networks import Generator
-from pssr.predict.arrays import bundles_of, dtype_of_movie, lazy_frames, restored_frames
+from pssr.predict.arrays import bundles_of, dtype_of_movie, lazy_frames, restored_field, restored_frames
 from pssr.predict.asking import Asking
 from pssr.predict.device import check_compiler, choose_devices, chosen_precision
 from pssr.predict.engine import Engine
 from pssr.predict.events import Event, Warned
-from pssr.predict.files import FileWords, restored_file
+from pssr.predict.files import FileWords, restored_file, restored_stack
 from pssr.predict.guard import mismatches
 from pssr.predict.job import chosen_channels, scale_of
-from pssr.predict.loading import together
+from pssr.predict.loading import models_of, together
+from pssr.predict.restoring import Destination
 
 if TYPE_CHECKING:
     import dask.array
@@ -75,24 +75,13 @@ class Predictor:
         precision: str = "auto",
         trust: Collection[str] = (),
     ) -> "Predictor":
-        """A predictor from a model file or a run folder.
-
-        Args:
-            path: `model.safetensors`, or the run folder that holds it; of several the answers are averaged.
-            device: auto, cpu, cuda, mps; several separated by commas, or `all` CUDA devices.
-            precision: fp32, bf16 or fp16; `auto` measures which is fast.
-            trust: modules outside pssr that the model may name.
+        """A predictor from a model file or a run folder, or from several; as `pssr.load`, which says more.
 
         Raises:
             ModelError: missing, damaged, of another format, or naming code that is not trusted.
             ConfigError: no such device or precision, or models that cannot be averaged.
         """
-        paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
-        if not paths:
-            raise ConfigError("model: none is given; name a run folder or a model file")
-        # What cannot be read has no place to be named after.
-        models = [load(one) for one in paths]
-        names = [one.resolve().name if one.is_dir() else one.resolve().parent.name for one in paths]
+        models, names = models_of(path)
         return cls.of(*models, device=device, precision=precision, names=names, trust=trust)
 
     @classmethod
@@ -173,6 +162,31 @@ class Predictor:
         scale = intensity or self.intensity(movie)
         yield from restored_frames(self.engines()[0], movie, scale, dtype, bundles)
 
+    def frame(
+        self,
+        movie: Planes,
+        t: int,
+        *,
+        y: slice = slice(None),
+        x: slice = slice(None),
+        intensity: Intensity | None = None,
+    ) -> Num[np.ndarray, "high_h high_w"]:
+        """One restored frame, or a field of it, with the pixels that the whole would have there.
+
+        Args:
+            movie: as for `frames`.
+            t: its number, from 0.
+            y: rows of the low-resolution frame.
+            x: columns, likewise.
+            intensity: as for `frames`.
+
+        Raises:
+            ConfigError: there is no such frame or field, or the model drops this end of the movie.
+        """
+        dtype, bundles = dtype_of_movie(movie), bundles_of(len(movie), self.model.config)
+        scale = intensity or self.intensity(movie)
+        return restored_field(self.engines()[0], movie, scale, dtype, bundles, (t, y, x))
+
     def intensity(self, movie: Planes) -> Intensity:
         """The scale on which a movie reaches the network as bright as the bad frames it was trained on.
 
@@ -181,26 +195,32 @@ class Predictor:
         """
         return matched(movie, self.model.reference)
 
+    def scale(self, stack: Stack, channel: str | int | None = None) -> Intensity:
+        """The one scale on which all frames and depths of a channel are restored.
+
+        Args:
+            stack: low-resolution.
+            channel: name or number; needed where there are several.
+        """
+        return scale_of(stack, stack.channel_number(channel), self.model.reference)
+
     def predict(
         self, movie: Planes, *, intensity: Intensity | None = None
     ) -> Num[np.ndarray, "t high_h high_w"]:
-        """The whole restored movie in memory: (T, scale * Y, scale * X), same dtype.
+        """The whole restored movie in memory; as for `frames`.
 
         Args:
-            movie: as for `frames`.
-            intensity: as for `frames`.
+            movie: low-resolution planes.
+            intensity: scale of the whole movie, or None.
         """
         return np.stack(list(self.frames(movie, intensity=intensity)))
 
     def lazy(self, movie: Planes, *, intensity: Intensity | None = None) -> "dask.array.Array":
-        """The restored movie as a lazy array (T, scale * Y, scale * X), each plane restored when it is read.
+        """The restored movie as a lazy array (T, scale * Y, scale * X), each a chunk that is restored when it is read.
 
         Args:
             movie: as for `frames`.
             intensity: as for `frames`; None measures it now.
-
-        Returns:
-            One chunk for each plane; needs the extra `notebook`.
         """
         dtype, config = dtype_of_movie(movie), self.model.config
         shape = tuple(config.scale * side for side in np.asarray(movie[0]).shape)
@@ -215,20 +235,17 @@ class Predictor:
             stack: low-resolution.
             channel: name or number, or `all`.
         """
-        said = [
-            sentence
-            for c in chosen_channels(stack, channel)
-            for sentence in mismatches(
-                self.model, stack, c, scale_of(stack, c, self.model.reference), trust=self.trust
-            )
-        ]
-        return tuple(dict.fromkeys(said))
+        scales = {c: self.scale(stack, c) for c in chosen_channels(stack, channel)}
+        said = (mismatches(self.model, stack, c, scales[c], trust=self.trust) for c in scales)
+        return tuple(dict.fromkeys(chain.from_iterable(said)))
 
-    def predict_file(self, source: str | Path, target: str | Path, **words: Unpack[FileWords]) -> Path:
+    def predict_file(
+        self, source: str | Path | Stack, target: str | Path, **words: Unpack[FileWords]
+    ) -> Path:
         """Restore a file to a file; the same call again goes on where one was interrupted.
 
         Args:
-            source: whatever `open_stack` reads.
+            source: whatever `open_stack` reads, or a stack.
             target: the file to write: OME-TIFF, OME-Zarr or MP4 by its ending, or as `format` says.
             words: as for `steps`.
 
@@ -242,7 +259,7 @@ class Predictor:
         return Path(target)
 
     def steps(
-        self, source: str | Path, target: str | Path, **words: Unpack[FileWords]
+        self, source: str | Path | Stack, target: str | Path, **words: Unpack[FileWords]
     ) -> Closable[Event, None, None]:
         """Restore a file plane by plane; memory does not grow with its length.
 
@@ -250,7 +267,7 @@ class Predictor:
         as `<name>.part`; the same call again goes on with it.
 
         Args:
-            source: whatever `open_stack` reads.
+            source: whatever `open_stack` reads, or a stack.
             target: the file to write; it appears under this name when complete.
             words: what is restored (`channel`, `t`, `z`, `y`, `x`, `nan`, as in `Wanted`); how it is written (`format`,
                 `compression`, `dtype`, `compare`, `uncertainty`, `overwrite`, as in `Writing`); `strict`, which makes every
@@ -264,32 +281,20 @@ class Predictor:
             ChoiceNeeded: several channels or scenes and none chosen.
             WriteError: the target exists or cannot be written.
         """
-        yield from restored_file(self, Path(source), Path(target), words)
+        yield from restored_file(self, source, Path(target), words)
 
-    def in_precision(self, precision: str) -> "Predictor":
-        """The same in another precision."""
-        return replace(self, precision=precision)
-
-    def provenance(self, source: str, scales: Sequence[Intensity]) -> dict[str, Any]:
-        """What an output file says about how it was made.
+    def restore(
+        self, stack: Stack, into: Destination, **words: Unpack[FileWords]
+    ) -> Closable[Event, None, None]:
+        """Restore a stack plane by plane into something of your own.
 
         Args:
-            source: name of the low-resolution file.
-            scales: of its channels.
+            stack: low-resolution.
+            into: `has(place)` says whether a plane is there already, `write(place, answer)` takes one, in a thread; a place
+                is the numbers of T, C and Z among those restored, an answer has planes `restored`, `low` and `spread`.
+            words: as for `steps`.
+
+        Yields:
+            As for `steps`, but that no file is written.
         """
-        config = self.model.config
-        return {
-            "program": f"pssr-toolkit {version('pssr-toolkit')}",
-            "model": self.name,
-            "model_sha256": self.model.sha256,
-            **({"averaged_with": [[name, m.sha256] for name, m in self.others]} if self.others else {}),
-            "source": source,
-            "scale": config.scale,
-            "frames": config.frames,
-            "axis": config.axis,
-            "ends": config.ends,
-            "network": str(config.network),
-            "precision": self.precision,
-            **({"turns": 8} if self.turns else {}),
-            "intensity": [[scale.low, scale.high] for scale in scales],
-        }
+        yield from restored_stack(self, stack, into, words)

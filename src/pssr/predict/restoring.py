@@ -18,7 +18,7 @@ from pssr.predict.job import Job, Run
 from pssr.predict.outputs import Answer
 from pssr.predict.redraw import measured_noise, redrawn
 from pssr.predict.stages import staged
-from pssr.predict.tiles import Box, grown
+from pssr.predict.tiles import Box, grown, inside
 from pssr.predict.window import bundled, reading_order
 
 Noises: TypeAlias = dict[int, tuple[float, float]]  # slope and intercept, by position of the channel
@@ -172,7 +172,7 @@ def _worker(
 ) -> Callable[[Bundle], Restored]:
     """What one device does with a bundle; planes that the next one shares stay there."""
     here: dict[int, tuple[Tensor, Tensor]] = {}
-    inner = _inside(job.field, part)
+    inner = inside(job.field, part)
 
     def work(bundle: Bundle) -> Restored:
         nonlocal here
@@ -201,14 +201,6 @@ def _enlarged(plane: Tensor, field: Box, scale: int) -> Tensor:
     large = functional.interpolate(plane[None, None], scale_factor=scale, mode="bicubic", align_corners=False)
     wanted = tuple(slice(scale * part.start, scale * part.stop) for part in field)
     return large[0, 0][wanted]
-
-
-def _inside(field: Box, part: Box) -> Box:
-    """Where a field lies within the part that was read."""
-    rows, columns = (
-        slice(want.start - have.start, want.stop - have.start) for want, have in zip(field, part, strict=True)
-    )
-    return rows, columns
 
 
 def _shape(job: Job) -> tuple[int, int]:

@@ -95,3 +95,16 @@ def _tile(spans: tuple[Span, Span], origin: tuple[int, int], scale: int) -> Tile
         for (start, stop, _, _), at in zip(spans, origin, strict=True)
     )
     return Tile(read, keep, paste)  # type: ignore[arg-type]
+
+
+def inside(field: Box, part: Box) -> Box:
+    """Where a field lies within a part that holds it.
+
+    Args:
+        field: rows and columns.
+        part: likewise.
+    """
+    rows, columns = (
+        slice(want.start - have.start, want.stop - have.start) for want, have in zip(field, part, strict=True)
+    )
+    return rows, columns

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pssr.predict.events import Noted
+
 
 @dataclass(frozen=True)
 class PhaseStarted:
@@ -101,19 +103,6 @@ class Saved:
     step: int
     model: Path
     finished: bool = False
-
-
-@dataclass(frozen=True)
-class Noted:
-    """Something that a person should know, said once.
-
-    Args:
-        step: after which.
-        message: a sentence.
-    """
-
-    step: int
-    message: str
 
 
 Event = PhaseStarted | Step | Validated | Saved | Noted

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from pssr.io.atomic import write_whole
+from pssr.predict.events import Noted
 from pssr.training.board import Board, board
 from pssr.training.curves import curves
-from pssr.training.events import Noted, Validated
+from pssr.training.events import Validated
 from pssr.training.log import entries, write_log
 from pssr.training.prepare import Job
 from pssr.training.run import Run
@@ -47,7 +48,7 @@ class Watch:
         """Tell something that a person should know."""
         if self.writes:
             write_log(self.run.log, step=step, note=message)
-        return Noted(step, message)
+        return Noted(message)
 
     def ended(self, step: int, failure: Exception | None = None) -> None:
         """Tell that the training is done, or why it failed."""
