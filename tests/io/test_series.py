@@ -164,3 +164,18 @@ def test_two_files_of_the_same_place_are_named(tmp_path: Path):
         ReadError, match=r"(t1_c0.tif and t01_c0|t01_c0.tif and t1_c0).tif have the same numbers"
     ):
         open_stack(tmp_path, series="T")
+
+
+def test_files_of_a_folder_are_a_series_in_natural_order(tmp_path):
+    paths = [tmp_path / f"f{k}.tif" for k in (2, 10, 1)]
+    for k, path in enumerate(paths):
+        tifffile.imwrite(path, np.full((4, 5), k, np.uint8))
+    stack = open_stack(paths, series="T")
+    assert stack.sizes["T"] == 3
+    assert [int(plane.max()) for plane in stack.movie()] == [2, 0, 1]
+    with pytest.raises(ChoiceNeeded, match="series: None is not a way through a stack"):
+        open_stack(paths)
+    (tmp_path / "other").mkdir()
+    tifffile.imwrite(tmp_path / "other" / "f3.tif", np.zeros((4, 5), np.uint8))
+    with pytest.raises(ReadError, match="2 files, not all in one folder"):
+        open_stack([paths[0], tmp_path / "other" / "f3.tif"], series="T")

@@ -2,6 +2,7 @@
 
 import glob
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -9,7 +10,7 @@ from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.crop import Channels, Part, cropped
 from pssr.io.images import IMAGE_MAGICS, open_image
 from pssr.io.memory import check_fits
-from pssr.io.series import in_series, stack_files
+from pssr.io.series import in_series, natural, stack_files
 from pssr.io.stack import Stack
 
 CZI_MAGIC = b"ZISRAWFILE"
@@ -28,7 +29,7 @@ class Choices(TypedDict, total=False):
 
 
 def open_stack(
-    path: str | Path,
+    path: str | Path | Sequence[str | Path],
     *,
     channel: Channels = None,
     t: Part = None,
@@ -43,7 +44,7 @@ def open_stack(
     PNG, JPEG, MP4, AVI, and what the readers of bioio know where that is installed.
 
     Args:
-        path: of a file, or of a folder that is an OME-Zarr; with `series` of a folder of files.
+        path: of a file, or of a folder that is an OME-Zarr; with `series` of a folder of files, or of several files in one.
         channel: name or number, or several of them; None keeps all.
         t: a number, or a slice such as slice(10, 20); None keeps all. Likewise
         z: along depth,
@@ -70,7 +71,10 @@ def open_stack(
         ({'T': 100, 'C': 2, 'Z': 1, 'Y': 85, 'X': 85}, 0.0489)
     """
     choices = Choices(**{name: choice for name, choice in choices.items() if choice is not None})  # type: ignore[typeddict-item]
-    stack = _series(Path(path), choices) if "series" in choices else _file(Path(path), choices)
+    if isinstance(path, str | Path):
+        stack = _series(Path(path), choices) if "series" in choices else _file(Path(path), choices)
+    else:
+        stack = _listed([Path(one) for one in path], choices)
     check_fits(stack.path, (stack.sizes["Y"], stack.sizes["X"]), stack.dtype)
     if all(part is None for part in (channel, t, z, y, x)):
         return stack
@@ -119,11 +123,17 @@ def _other(path: Path, head: bytes, scene: str | int | None) -> Stack:
     return found
 
 
+def _listed(paths: Sequence[Path], choices: Choices) -> Stack:
+    """Files of one folder, as a person has marked them there."""
+    if len({path.parent.resolve() for path in paths}) != 1:
+        raise ReadError(
+            f"series: {len(paths)} files, not all in one folder; name some that lie beside each other"
+        )
+    return _in_a_row(natural(paths), choices)
+
+
 def _series(folder: Path, choices: Choices) -> Stack:
     axis = choices.get("series")
-    if axis not in ("T", "Z"):
-        raise ChoiceNeeded(f"series: {axis!r} is not a way through a stack; choose T or Z", ("T", "Z"))
-    inner = Choices(**{name: choice for name, choice in choices.items() if name != "series"})  # type: ignore[typeddict-item]
     if folder.is_dir():
         files = stack_files(folder)
     elif glob.has_magic(folder.name) and folder.parent.is_dir():
@@ -132,6 +142,14 @@ def _series(folder: Path, choices: Choices) -> Stack:
         raise ReadError(
             f"{folder}: is not a folder; name the folder of the series, or leave series={axis} out"
         )
+    return _in_a_row(files, choices)
+
+
+def _in_a_row(files: Sequence[Path], choices: Choices) -> Stack:
+    axis = choices.get("series")
+    if axis not in ("T", "Z"):
+        raise ChoiceNeeded(f"series: {axis!r} is not a way through a stack; choose T or Z", ("T", "Z"))
+    inner = Choices(**{name: choice for name, choice in choices.items() if name != "series"})  # type: ignore[typeddict-item]
     return in_series(files[0].parent, [_file(path, inner) for path in files], axis)
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -77,7 +77,12 @@ def stack_files(folder: Path, pattern: str = "*") -> list[Path]:
         raise ReadError(
             f"{folder}: holds no {', '.join(SUFFIXES)} file{which}; name the folder with the stacks"
         )
-    return sorted(inside, key=_natural)
+    return natural(inside)
+
+
+def natural(paths: Iterable[Path]) -> list[Path]:
+    """Paths by their names, t2 before t10."""
+    return sorted(paths, key=_natural)
 
 
 def in_series(folder: Path, frames: Sequence[Stack], axis: str) -> Stack:
@@ -162,6 +167,5 @@ def _looks(stack: Stack) -> str:
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:
-    """t2 before t10."""
     words = re.split(r"(\d+)", path.name.lower())
     return [(0, int(word)) if word.isdecimal() else (1, word) for word in words]

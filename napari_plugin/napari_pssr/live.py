@@ -1,0 +1,191 @@
+"""The live preview: what is on screen now, restored, and again whenever that changes."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_pssr.layers import field_of, placed, stack_of_layer, step_of
+from napari_pssr.work import Latest
+from pssr import Predictor
+
+SETTLE_MS = 60  # that sliders and fields rest before they are looked at
+BUDGET_S = 1.0  # that a preview may take
+FIRST_PX = 64  # side of the first field, from which the speed is learned
+LEAST_PX = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What shall be restored.
+
+    Args:
+        predictor: the model.
+        layer: low-resolution.
+        along: what its slider is.
+        at: frame and depth.
+        field: rows and columns.
+        whole: rows and columns that are on screen.
+    """
+
+    predictor: Predictor
+    layer: Image
+    along: str
+    at: dict[str, int]
+    field: tuple[slice, slice]
+    whole: tuple[slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A restored field.
+
+    Args:
+        question: what was asked.
+        plane: restored counts.
+        seconds: that it took.
+    """
+
+    question: Question
+    plane: np.ndarray
+    seconds: float
+
+
+class LivePreview(QObject):
+    """Keeps a layer `<input> preview` up to date.
+
+    Args:
+        owner: the widget that it belongs to.
+        viewer: whose view it follows.
+    """
+
+    said = Signal(str)  # what it is doing
+    failed = Signal(object)
+
+    def __init__(self, owner: QWidget, viewer: Viewer) -> None:
+        super().__init__(owner)
+        self._viewer = viewer
+        self._subject: tuple[Predictor, Image, str] | None = None
+        self._shown: Image | None = None
+        self._asked: Any = None
+        self._px_per_s: float | None = None
+        self._scales: dict[Any, Any] = {}
+        self._latest = Latest(owner)
+        self._latest.answered.connect(self._answered)
+        self._latest.failed.connect(self.failed)
+        # A field changes by zooming, panning and resizing, of which not all are told; looking costs nothing.
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._look)
+
+    @property
+    def on(self) -> bool:
+        """Whether it follows the view."""
+        return self._subject is not None
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer that it shows."""
+        return self._shown if self._shown in self._viewer.layers else None
+
+    def start(self, predictor: Predictor, layer: Image, along: str) -> None:
+        """Follow the view.
+
+        Args:
+            predictor: the model.
+            layer: low-resolution.
+            along: what its slider is.
+        """
+        if self._subject != (predictor, layer, along):
+            self.stop()
+        self._subject = predictor, layer, along
+        self._timer.start(SETTLE_MS)
+        self._look()
+
+    def stop(self) -> None:
+        """Follow no more, and take the layer away."""
+        self._subject, self._asked = None, None
+        self._timer.stop()
+        self._latest.forget()
+        self._scales.clear()
+        if self.layer is not None:
+            self._viewer.layers.remove(self._shown)
+        self._shown = None
+
+    def _look(self) -> None:
+        if self._subject is None:
+            return
+        predictor, layer, along = self._subject
+        if layer not in self._viewer.layers:
+            self.stop()
+            return
+        at, whole = step_of(layer, self._viewer.dims.point, along), field_of(layer)
+        if any(part.stop <= part.start for part in whole):
+            return
+        now = (at, whole, self._px_per_s is None)
+        if now == self._asked:
+            return
+        self._asked = now
+        question = Question(predictor, layer, along, at, self._part(whole), whole)
+        self.said.emit(f"restoring frame {at[predictor.model.config.axis]} ...")
+        self._latest.ask(lambda: self._restored(question))
+
+    def _part(self, whole: tuple[slice, slice]) -> tuple[slice, slice]:
+        """The middle of the field, as large as can be restored in time."""
+        sides = [part.stop - part.start for part in whole]
+        most = FIRST_PX**2 if self._px_per_s is None else max(self._px_per_s * BUDGET_S, LEAST_PX**2)
+        shrink = min(1.0, float(np.sqrt(most / (sides[0] * sides[1]))))
+        kept = [max(1, min(side, round(side * shrink))) for side in sides]
+        starts = [
+            part.start + (side - keep) // 2 for part, side, keep in zip(whole, sides, kept, strict=True)
+        ]
+        rows, columns = (slice(start, start + keep) for start, keep in zip(starts, kept, strict=True))
+        return rows, columns
+
+    def _restored(self, question: Question) -> Answer:
+        """In a thread."""
+        stack, channel = stack_of_layer(question.layer, question.along)
+        predictor, axis = question.predictor, question.predictor.model.config.axis
+        other = "Z" if axis == "T" else "T"
+        movie = stack.movie(channel, axis=axis, **{other.lower(): question.at[other]})
+        key = (stack, channel)
+        if key not in self._scales:
+            # The one scale of the whole stack: else the preview would be brighter or darker than what comes after it.
+            self._scales = {key: predictor.scale(stack, channel)}
+        begun = time.monotonic()
+        rows, columns = question.field
+        plane = predictor.frame(movie, question.at[axis], y=rows, x=columns, intensity=self._scales[key])
+        return Answer(question, plane, time.monotonic() - begun)
+
+    def _answered(self, answer: Answer) -> None:
+        question = answer.question
+        if self._subject is None or question.layer not in self._viewer.layers:
+            return
+        rows, columns = question.field
+        self._px_per_s = (rows.stop - rows.start) * (columns.stop - columns.start) / max(answer.seconds, 1e-3)
+        self._show(answer)
+        covered = question.field == question.whole
+        part = "" if covered else "; its middle, zoom in for the whole view"
+        frame = question.at[question.predictor.model.config.axis]
+        self.said.emit(f"frame {frame} restored in {answer.seconds:.1f} s{part}")
+
+    def _show(self, answer: Answer) -> None:
+        layer, scale = answer.question.layer, answer.question.predictor.model.config.scale
+        first = answer.question.field[0].start, answer.question.field[1].start
+        where = placed(layer, scale, first, ndim=2)
+        if self.layer is None:
+            self._shown = Image(
+                answer.plane, name=f"{layer.name} preview", colormap=layer.colormap, gamma=layer.gamma,
+                contrast_limits=layer.contrast_limits, cache=False, **where,
+            )  # fmt: skip
+            active = self._viewer.layers.selection.active
+            self._viewer.layers.insert(self._viewer.layers.index(layer) + 1, self._shown)
+            self._viewer.layers.selection.active = active
+            return
+        assert self._shown is not None
+        self._shown.data = answer.plane
+        self._shown.translate = where["translate"]
