@@ -8,7 +8,16 @@ from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.compat import isalive
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
 
 MODELS = "models (*.safetensors)"
 
@@ -27,6 +36,7 @@ class LayerChoice(QComboBox):
         super().__init__()
         self._viewer, self._none = viewer, none
         self.setMinimumContentsLength(12)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         for event in (
             viewer.layers.events.inserted,
             viewer.layers.events.removed,
@@ -138,11 +148,14 @@ def row(form: QFormLayout, label: str, control: QWidget, tip: str) -> None:
 
     Args:
         form: to put it into.
-        label: before it.
+        label: before it; empty for a control that takes the whole width.
         control: the control.
         tip: a sentence, shown when the mouse rests on it.
     """
-    form.addRow(label, control)
+    if label:
+        form.addRow(label, control)
+    else:
+        form.addRow(control)
     control.setToolTip(tip)
     for child in control.findChildren(QWidget):
         child.setToolTip(tip)

@@ -128,7 +128,7 @@ def field_of(layer: Image) -> tuple[slice, slice]:
 
 
 def placed(
-    layer: Image, scale: int, first: tuple[int, int] = (0, 0), ndim: int | None = None
+    layer: Image, scale: float, first: tuple[int, int] = (0, 0), ndim: int | None = None
 ) -> dict[str, Any]:
     """Where a finer grid lies that covers the same field as a layer does.
 
@@ -136,7 +136,7 @@ def placed(
 
     Args:
         layer: the coarse one.
-        scale: fine pixels for each of its pixels, along Y and X.
+        scale: fine pixels for each of its pixels, along Y and X; 1 / 4 for pixels four times as wide.
         first: row and column of the layer at which the fine grid begins.
         ndim: of the finer grid; None takes all axes of the layer, 2 only Y and X.
 

@@ -74,7 +74,7 @@ class LivePreview(QObject):
         self._shown: Image | None = None
         self._asked: Any = None
         self._px_per_s: float | None = None
-        self._scales: dict[Any, Any] = {}
+        self._measured: Any = None  # data of the layer, its stack, channel and scale
         self._latest = Latest(owner)
         self._latest.answered.connect(self._answered)
         self._latest.failed.connect(self.failed)
@@ -111,7 +111,7 @@ class LivePreview(QObject):
         self._subject, self._asked = None, None
         self._timer.stop()
         self._latest.forget()
-        self._scales.clear()
+        self._measured = None
         if self.layer is not None:
             self._viewer.layers.remove(self._shown)
         self._shown = None
@@ -148,17 +148,17 @@ class LivePreview(QObject):
 
     def _restored(self, question: Question) -> Answer:
         """In a thread."""
-        stack, channel = stack_of_layer(question.layer, question.along)
-        predictor, axis = question.predictor, question.predictor.model.config.axis
+        predictor, layer, axis = question.predictor, question.layer, question.predictor.model.config.axis
+        if self._measured is None or self._measured[0] is not layer.data:
+            stack, channel = stack_of_layer(layer, question.along)
+            # The one scale of the whole stack: else the preview would be brighter or darker than what comes after it.
+            self._measured = layer.data, stack, channel, predictor.scale(stack, channel)
+        _, stack, channel, scale = self._measured
         other = "Z" if axis == "T" else "T"
         movie = stack.movie(channel, axis=axis, **{other.lower(): question.at[other]})
-        key = (stack, channel)
-        if key not in self._scales:
-            # The one scale of the whole stack: else the preview would be brighter or darker than what comes after it.
-            self._scales = {key: predictor.scale(stack, channel)}
         begun = time.monotonic()
         rows, columns = question.field
-        plane = predictor.frame(movie, question.at[axis], y=rows, x=columns, intensity=self._scales[key])
+        plane = predictor.frame(movie, question.at[axis], y=rows, x=columns, intensity=scale)
         return Answer(question, plane, time.monotonic() - begun)
 
     def _answered(self, answer: Answer) -> None:

@@ -1,8 +1,12 @@
 """What a person is told: in one sentence, as a notification of napari."""
 
+import re
+
 from napari.utils.notifications import notification_manager, show_error, show_info, show_warning
 
 from pssr import PssrError
+
+OTHER_WAYS = re.compile(r", or say [a-z]+=\S+ \(--[a-z-]+\)")
 
 
 def tell_error(error: BaseException) -> None:
@@ -28,4 +32,5 @@ def tell(message: str) -> None:
 
 
 def _sentence(error: PssrError) -> str:
-    return " ".join(str(error).split())
+    # What only the command line and Python can do.
+    return OTHER_WAYS.sub("", " ".join(str(error).split()))

@@ -44,6 +44,7 @@ class Restore(Panel):
         self._bar: progress | None = None
         self._refreshed = self._begun = 0.0
         self._first: int | None = None
+        self._shown = False
         self.live = LivePreview(self, viewer)
         self._loading, self._guard = Latest(self), Latest(self)
         self._connect()
@@ -172,8 +173,11 @@ class Restore(Panel):
     def _begin(self, order: Order) -> None:
         self.form.preview.setChecked(False)
         self._order, self._layers, self._warnings, self._written, self._first = order, [], [], [], None
-        self._begun = time.monotonic()
+        self._begun, self._shown = time.monotonic(), False
 
+        # Now, and not with the first plane: napari takes longest for this, and nothing competes with it yet.
+        each = enumerate(zip(order.names, order.blank(), strict=True))
+        self._layers = [self._layer(order, number, name, data) for number, (name, data) in each]
         self._work = Work(self, order.steps)
         self._work.told.connect(self._told)
         self._work.failed.connect(tell_error)
@@ -200,8 +204,9 @@ class Restore(Panel):
             self._bar = progress(total=total, desc=f"restore {self._order.layer.name}", initial=self._first)
         self._bar.update(done - self._bar.n)
         self.form.show_progress(done, total, done - (self._first or 0), time.monotonic() - self._begun)
-        if not self._layers and self._order.shows_parts:
-            self._show(finished=False)
+        if not self._shown:
+            if self._order.shows_parts:
+                self._show(finished=False)
         elif time.monotonic() - self._refreshed > REFRESH_S:
             self._refreshed = time.monotonic()
             for layer in self._layers:
@@ -214,18 +219,17 @@ class Restore(Panel):
         order = self._order
         assert order is not None
         arrays = order.arrays(finished=finished)
-        if not self._layers:
-            each = enumerate(zip(order.names, arrays, strict=True))
-            self._layers = [self._layer(order, number, name, data) for number, (name, data) in each]
         beside = self._written[1] if len(self._written) > 1 else None
         for number, (layer, data) in enumerate(zip(self._layers, arrays, strict=True)):
-            if layer.data is not data and order.file is not None:
+            if order.file is not None:
                 layer.data = data
             spreads = order.spreads(number, beside) if finished else {}
             layer.metadata[KEY] = order.made(number, self._warnings, spreads)
             if finished and order.file is not None:
                 layer.metadata[ORIGIN] = Origin(open_stack(order.file), number, layer.data, order.grid.axes)
+            layer.visible = True
             layer.refresh()
+        self._shown = True
 
     def _layer(self, order: Order, number: int, name: str, data: Any) -> Image:
         """A layer exactly over the low-resolution one; one of this name is taken away."""
@@ -237,7 +241,7 @@ class Restore(Panel):
         where["translate"] = where["translate"] + [k * size for k, size in zip(shift, low.scale, strict=True)]
         shown = Image(
             data, name=name, colormap=low.colormap, contrast_limits=low.contrast_limits, gamma=low.gamma,
-            blending=low.blending, cache=False, **where,
+            blending=low.blending, cache=False, visible=False, **where,
         )  # fmt: skip
         layers.insert(layers.index(low) + 1 + number if low in layers else len(layers), shown)
         if low in layers and len(order.channels) == 1:
@@ -252,7 +256,11 @@ class Restore(Panel):
         if self._written:
             self._show(finished=True)
         for layer in self._layers:
-            layer.refresh()
+            if self._shown:
+                layer.refresh()
+            elif layer in self.viewer.layers:
+                # Nothing came of it.
+                self.viewer.layers.remove(layer)
         if work is not None and work.stopped and order is not None:
             kept = "what is done is kept; Restore goes on with it"
             self.form.state.setText(f"cancelled; {kept}")

@@ -69,6 +69,13 @@ class Order:
         with closing(steps):
             yield from steps
 
+    def blank(self) -> list[Any]:
+        """What the layers show before the first plane is there."""
+        if self.planes is not None:
+            return self.arrays()
+        shape = tuple(self.grid.sizes[axis] for axis in self.grid.axes)
+        return [np.broadcast_to(self.grid.dtype.type(0), shape) for _ in self.channels]
+
     def arrays(self, *, finished: bool = False) -> list[Any]:
         """What the layers show, one for each channel.
 

@@ -114,6 +114,12 @@ def live(application) -> None:
     application.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
 
 
+@pytest.fixture(name="ours")
+def threads_of_ours() -> Callable:
+    """`ours()` lists threads of work that go on."""
+    return ours
+
+
 @pytest.fixture
 def wait(application) -> Callable:
     """`wait(lambda: ...)` lets the window live until it is true."""

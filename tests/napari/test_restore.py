@@ -146,7 +146,7 @@ def test_a_cancelled_restoration_keeps_what_is_done_and_goes_on(
 ):
     layer = add(viewer, np.concatenate([good_movie] * 3))
     restore.form.go.click()
-    wait(lambda: restore._layers)
+    wait(lambda: restore._shown)
     restore.form.go.click()
     begun = time.monotonic()
     wait(lambda: finished(restore), seconds=10)
@@ -197,7 +197,7 @@ def test_a_restoration_to_a_file_that_is_cancelled_goes_on_from_disk(
     target = tmp_path / "out.ome.zarr"
     restore.form.target.path = target
     restore.form.go.click()
-    wait(lambda: restore._layers)
+    wait(lambda: restore._shown)
     shown = viewer.layers["mito restored"]
     viewer.dims.set_current_step(0, 0)
     wait(lambda: np.asarray(shown.data[0]).any())
@@ -269,10 +269,12 @@ def test_what_cannot_be_restored_is_told_in_one_sentence(viewer, restore, said, 
     restore.form.preview.click()
     assert not restore.form.preview.isChecked()
     viewer.layers.clear()
-    broken = np.full((3, 16, 16), np.nan, np.float32)
+    broken = np.ones((3, 16, 16), np.float32)
+    broken[1, 3, 4] = np.nan
     viewer.add_image(broken, name="nan", contrast_limits=(0, 1))
     restore.form.go.click()
     wait(lambda: finished(restore))
+    assert [layer.name for layer in viewer.layers] == ["nan"] or viewer.layers["nan restored"].data[0].any()
     assert any("not numbers" in sentence and "\n" not in sentence for _, sentence in said)
 
 
@@ -288,8 +290,8 @@ def test_a_model_that_cannot_be_read_is_told(viewer, application, said, tmp_path
 
 
 def test_warnings_of_the_guard_are_shown_before_the_work(viewer, restore, low, wait):
-    add(viewer, low, scale=(2.0, 40.0, 40.0))
-    wait(lambda: "pixel size" in restore.form.warnings.text() or restore.form.warnings.text())
+    add(viewer, low * np.uint16(12))
+    wait(lambda: "intensity: the stack spans" in restore.form.warnings.text())
 
 
 def test_every_control_says_what_it_is_for(restore):
@@ -304,7 +306,7 @@ def test_every_control_says_what_it_is_for(restore):
 def test_closing_the_dock_ends_the_work_and_the_preview(viewer, restore, good_movie, wait, ours):
     add(viewer, np.concatenate([good_movie] * 10))
     restore.form.go.click()
-    wait(lambda: restore._layers)
+    wait(lambda: restore._shown)
     viewer.window.remove_dock_widget(restore)
     wait(lambda: not ours(), seconds=10)
     assert "mito restored" in viewer.layers
@@ -320,7 +322,7 @@ def test_closing_the_viewer_ends_the_work(make_viewer, run_folder, good_movie, w
     wait(lambda: widget.predictor is not None)
     add(viewer, np.concatenate([good_movie] * 10))
     widget.form.go.click()
-    wait(lambda: widget._layers)
+    wait(lambda: widget._shown)
     del widget
     viewer.close()
 

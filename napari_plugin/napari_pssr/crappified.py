@@ -1,0 +1,195 @@
+"""The live preview of the crappifier: the frame on screen made bad, exactly over the good one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_pssr.layers import FAR_EDGE, placed, stack_of_layer, step_of
+from napari_pssr.work import Latest
+from pssr import Config, Movie, PssrError, ReadError, crappifier
+
+LOOK_MS = 60  # between two looks at the sliders
+SAMPLED_PLANES = 16  # of a movie, from which its scale is taken; as many as a training takes
+MOST_PX = 2**20  # of a plane that are looked at for that
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What shall be made bad.
+
+    Args:
+        layer: high-resolution.
+        config: settings with crappifier, scale and axis.
+        at: frame and depth.
+    """
+
+    layer: Image
+    config: Config
+    at: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A crappified frame.
+
+    Args:
+        question: what was asked.
+        plane: in the counts of the layer.
+    """
+
+    question: Question
+    plane: np.ndarray
+
+
+class CrappifiedPreview(QObject):
+    """Keeps a layer `<layer> crappified` up to date.
+
+    Args:
+        owner: the widget that it belongs to.
+        viewer: whose sliders it follows.
+    """
+
+    failed = Signal(object)
+
+    def __init__(self, owner: QWidget, viewer: Viewer) -> None:
+        super().__init__(owner)
+        self._viewer = viewer
+        self._subject: tuple[Image, Config] | None = None
+        self._shown: Image | None = None
+        self._asked: Any = None
+        self._scales: dict[Any, tuple[float, float]] = {}
+        self._latest = Latest(owner)
+        self._latest.answered.connect(self._answered)
+        self._latest.failed.connect(self.failed)
+        # Looked at rather than listened to: a viewer outlives its widgets.
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._look)
+
+    @property
+    def layer(self) -> Image | None:
+        """The layer that it shows."""
+        return self._shown if self._shown in self._viewer.layers else None
+
+    def start(self, layer: Image, config: Config) -> None:
+        """Follow the sliders.
+
+        Args:
+            layer: high-resolution.
+            config: settings with crappifier, scale and axis.
+        """
+        if self._subject is not None and self._subject[0] is not layer:
+            self.stop()
+        self._subject, self._asked = (layer, config), None
+        self._timer.start(LOOK_MS)
+        self._look()
+
+    def stop(self) -> None:
+        """Follow no more, and take the layer away."""
+        self._subject, self._asked = None, None
+        self._timer.stop()
+        self._latest.forget()
+        self._scales.clear()
+        if self.layer is not None:
+            self._viewer.layers.remove(self._shown)
+        self._shown = None
+
+    def _look(self) -> None:
+        if self._subject is None:
+            return
+        layer, config = self._subject
+        if layer not in self._viewer.layers:
+            self.stop()
+            return
+        try:
+            at = step_of(layer, self._viewer.dims.point, config.axis)
+        except PssrError as error:
+            self.failed.emit(error)
+            return
+        now = (at, id(layer.data))
+        if now != self._asked:
+            self._asked = now
+            question = Question(layer, config, at)
+            self._latest.ask(lambda: self._made_bad(question))
+
+    def _made_bad(self, question: Question) -> Answer:
+        """In a thread."""
+        config, at = question.config, question.at
+        stack, channel = stack_of_layer(question.layer, config.axis)
+        other = "Z" if config.axis == "T" else "T"
+        movie = stack.movie(channel, axis=config.axis, **{other.lower(): at[other]})
+        key = (id(question.layer.data), channel, at[other], config.axis)
+        if key not in self._scales:
+            self._scales = {key: scale_of(movie)}
+        return Answer(question, made_bad(movie, at[config.axis], config, self._scales[key]))
+
+    def _answered(self, answer: Answer) -> None:
+        layer, config = answer.question.layer, answer.question.config
+        if self._subject is None or self._subject[0] is not layer or layer not in self._viewer.layers:
+            return
+        where = placed(layer, 1 / config.scale, ndim=2)
+        shown = self.layer
+        if shown is not None:
+            shown.data = answer.plane
+            shown.scale, shown.translate = where["scale"], where["translate"]
+            return
+        self._shown = Image(
+            answer.plane, name=f"{layer.name} crappified", colormap=layer.colormap, gamma=layer.gamma,
+            contrast_limits=layer.contrast_limits, cache=False, **where,
+        )  # fmt: skip
+        active = self._viewer.layers.selection.active
+        self._viewer.layers.insert(self._viewer.layers.index(layer) + 1, self._shown)
+        self._viewer.layers.selection.active = active
+
+
+def made_bad(movie: Movie, t: int, config: Config, scale: tuple[float, float]) -> np.ndarray:
+    """A frame as the crappifier makes it, in the counts of the movie.
+
+    The settings that are ranges are drawn anew for each frame, as in a training; the same frame is always the same.
+
+    Args:
+        movie: high-resolution.
+        t: which frame.
+        config: settings with crappifier and scale.
+        scale: counts at 0 and 1.
+
+    Raises:
+        PssrError: the crappifier does not fit the scale, or the frame is too small.
+    """
+    # Imported here: whoever only restores needs no crappifier.
+    import torch
+
+    plane, (low, high) = np.asarray(movie[t]), scale
+    height, width = (side // config.scale * config.scale for side in plane.shape)
+    if not height or not width:
+        raise ReadError(f"{movie.name}: its frames are smaller than one pixel at scale {config.scale}")
+    unit = ((plane[:height, :width].astype(np.float32) - low) / (high - low)).astype(np.float32)
+    make_bad = crappifier(config.crappifier, config.scale)
+    bad = make_bad(torch.from_numpy(unit)[None, None], torch.Generator().manual_seed(t))
+    counts = bad[0, 0].numpy().astype(np.float64) * (high - low) + low
+    if plane.dtype.kind not in "ui":
+        return counts.astype(np.float32)
+    limits = np.iinfo(plane.dtype)
+    return np.clip(np.rint(counts), limits.min, limits.max).astype(plane.dtype)
+
+
+def scale_of(movie: Movie) -> tuple[float, float]:
+    """The counts of a movie that are 0 and 1 for a training, about.
+
+    Args:
+        movie: high-resolution.
+    """
+    seen = []
+    for t in np.unique(np.linspace(0, len(movie) - 1, SAMPLED_PLANES).astype(int)):
+        plane = np.asarray(movie[int(t)])
+        every = max(1, round((plane.size / MOST_PX) ** 0.5))
+        seen.append(plane[::every, ::every].ravel())
+    together = np.concatenate(seen)
+    finite = together[np.isfinite(together)]
+    low, high = np.percentile(finite, FAR_EDGE) if finite.size else (0.0, 1.0)
+    top = float(high) if high > low else float(finite.max(initial=low))
+    return float(low), top if top > low else float(low) + 1.0
