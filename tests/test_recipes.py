@@ -8,10 +8,10 @@ import torch
 from pssr.config import parse, preset
 from pssr.crappify.chain import crappifier
 from pssr.errors import ConfigError
-from pssr.recipes import recipe, recipes, to_yaml
+from pssr.recipes import recipe, recipe_names, to_yaml
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize("scale", [1, 2, 4])
 def test_every_recipe_makes_smaller_frames(name, scale):
     chain = crappifier(recipe(name), scale)
@@ -20,7 +20,7 @@ def test_every_recipe_makes_smaller_frames(name, scale):
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", recipe_names())
 def test_a_recipe_survives_being_written_and_read(name, tmp_path: Path):
     (tmp_path / "a.yaml").write_text(to_yaml(recipe(name), about=["measured", "twice"]))
     assert recipe(str(tmp_path / "a.yaml")) == recipe(name)

@@ -218,7 +218,7 @@ class Compare(Panel):
     def _consistency_toggled(self, on: bool) -> None:
         self._differences.forget()
         self._map.clear()
-        self.form.differs.setText("")
+        self.form.say_difference("")
         if on and self._ready(self.form.consistency) and self._shown is not None:
             self._ask_difference(self._shown)
 
@@ -226,7 +226,7 @@ class Compare(Panel):
         if shown.low is None or shown.high is None:
             self._differences.forget()
             self._map.clear()
-            self.form.differs.setText("one of the layers has no such frame")
+            self.form.say_difference("one of the layers has no such frame")
             return
         self._differences.ask(lambda: (shown, consistency(shown)))
 
@@ -236,7 +236,7 @@ class Compare(Panel):
             return
         self._map.show(shown, plane)
         rms = float(np.sqrt(np.mean(np.square(plane, dtype=np.float64))))
-        self.form.differs.setText(f"here {rms:.3g} counts (root mean square), {plane.mean():+.2g} on average")
+        self.form.say_difference(f"here {rms:.3g} counts (root mean square), {plane.mean():+.2g} on average")
 
     def _show_uncertainty(self) -> None:
         after = self.form.after.layer

@@ -54,6 +54,7 @@ class CompareForm:
             label.setWordWrap(True)
             label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._lay_out(owner)
+        self.say_difference("")
 
     def _lay_out(self, owner: QWidget) -> None:
         column = QVBoxLayout(owner)
@@ -95,6 +96,15 @@ class CompareForm:
     def share(self) -> float:
         """Of the field that lies left of the line, 0 to 1."""
         return float(self.line.value() / STEPS)
+
+    def say_difference(self, text: str) -> None:
+        """Say something of the consistency map.
+
+        Args:
+            text: a sentence; nothing hides it.
+        """
+        self.differs.setText(text)
+        self.differs.setVisible(bool(text))
 
     def show_after(self, layer: Image | None) -> None:
         """Say what is known of the restored layer.

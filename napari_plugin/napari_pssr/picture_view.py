@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qtpy.QtCore import QRect, QSize, Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent, QPixmap
 from qtpy.QtWidgets import QLabel, QScrollArea, QSizePolicy, QWidget
 
@@ -50,12 +50,16 @@ class PictureView(QWidget):
         """Paint it as large as fits."""
         if self.pixmap.isNull():
             return
-        size = self.pixmap.size().scaled(self.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawPixmap(
-            QRect((self.width() - size.width()) // 2, 0, size.width(), size.height()), self.pixmap
+        # Scaled before it is painted: a painter takes every third pixel, and thin lines and letters are lost.
+        ratio = self.devicePixelRatioF()
+        small = self.pixmap.scaled(
+            self.size() * ratio,
+            Qt.AspectRatioMode.KeepAspectRatio,
+            Qt.TransformationMode.SmoothTransformation,
         )
+        small.setDevicePixelRatio(ratio)
+        painter = QPainter(self)
+        painter.drawPixmap(0, 0, small)
         painter.end()
 
     def mouseReleaseEvent(self, _event: QMouseEvent) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from napari_pssr.layers import KEY, UNITS, Origin
-from pssr import crappifier as chain
-from pssr import preset, stack_of, tubules
+from pssr import stack_of, tubules
 
 FRAMES, SIDE_PX, SCALE, SEED = 24, 384, 4, 7
 OFFSET, FULL = 200, 3000  # counts at 0 and above it at 1
@@ -22,11 +21,13 @@ def high() -> list[LayerData]:
 
 def low() -> list[LayerData]:
     """Another such movie as it comes out of a fast, gentle scan: a quarter of the pixels along each side, and few photons."""
-    # Imported here: a menu that opens a sharp movie needs no torch.
+    # Imported here, as below: a menu that opens a sharp movie needs no torch.
     import torch
 
+    from pssr import crappifier, preset
+
     movie = tubules(frames=FRAMES, size_px=SIDE_PX, seed=SEED + 1)
-    make_bad = chain(preset("movie").crappifier, SCALE)
+    make_bad = crappifier(preset("movie").crappifier, SCALE)
     frames = torch.from_numpy(np.asarray(movie.frames, np.float32))[None]
     bad = make_bad(frames, torch.Generator().manual_seed(SEED))[0].numpy()
     return [_layer(bad, "tubules low", movie.pixel_size_um * SCALE, movie.interval_s, SCALE)]

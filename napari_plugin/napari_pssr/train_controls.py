@@ -5,8 +5,8 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
 
-import pssr
 from napari_pssr.controls import ask_folder
+from pssr import recipe_names
 
 USUAL = "point_scan"
 BETWEEN = ";"  # files; no name has it on Windows, and few elsewhere
@@ -60,7 +60,7 @@ class CrappifierChoice(QWidget):
         super().__init__()
         self.combo = QComboBox()
         self.combo.setMinimumContentsLength(LEAST_CHARS)
-        self.combo.addItems(known_recipes())
+        self.combo.addItems(recipe_names())
         self.combo.setCurrentText(USUAL)
         self.file = QPushButton("File...")
         row = QHBoxLayout(self)
@@ -97,10 +97,3 @@ class CrappifierChoice(QWidget):
         ]
         if found:
             self.use(Path(found))
-
-
-def known_recipes() -> list[str]:
-    """Names of the crappifiers that come with pssr."""
-    # The module of this name takes the place of the function once anything has imported it.
-    found: list[str] = getattr(pssr.recipes, "recipes", pssr.recipes)()
-    return found

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pssr.predict.events import Warned as Warned
     from pssr.predict.events import Written as Written
     from pssr.predict.predictor import Predictor as Predictor
-    from pssr.recipes import recipes as recipes
+    from pssr.recipes import recipe_names as recipe_names
     from pssr.simulate import tubules as tubules
     from pssr.training.events import PhaseStarted as PhaseStarted
     from pssr.training.events import Saved as Saved
@@ -76,7 +76,7 @@ _HOMES = {
     "open_stack": "pssr.io.open",
     "preset": "pssr.config",
     "preview": "pssr.api",
-    "recipes": "pssr.recipes",
+    "recipe_names": "pssr.recipes",
     "stack_of": "pssr.io.array_stack",
     "train": "pssr.api",
     "tubules": "pssr.simulate",

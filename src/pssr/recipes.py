@@ -18,7 +18,7 @@ LONGEST_NUMBER = (
 LARGEST = 2**18  # characters of settings; those that come with pssr have a few thousand
 
 
-def recipes() -> list[str]:
+def recipe_names() -> list[str]:
     """Names of the crappifiers that come with pssr."""
     inside = (files("pssr.presets") / FOLDER).iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in inside if file.name.endswith(".yaml"))
@@ -28,12 +28,12 @@ def recipe(name: str) -> tuple[Part, ...]:
     """The steps of a crappifier.
 
     Args:
-        name: one of `recipes()`, or a YAML file with a list of steps.
+        name: one of `recipe_names()`, or a YAML file with a list of steps.
 
     Raises:
         ConfigError: neither, or the file holds something else.
     """
-    known = recipes()
+    known = recipe_names()
     if name in known:
         return _parsed((files("pssr.presets") / FOLDER / f"{name}.yaml").read_text("utf-8"), name)
     path = Path(name)

@@ -1,8 +1,12 @@
+import ast
+import importlib
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import napari_pssr
+import pssr
 
 MANIFEST = Path(napari_pssr.__file__).with_name("napari.yaml")
 
@@ -20,3 +24,34 @@ def test_napari_finds_it_through_the_entry_point():
         "from npe2 import PluginManager as P; m = P.instance(); m.discover(); m.get_manifest('pssr-toolkit')"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_plugin_uses_public_names_alone():
+    """Only what is in `pssr.__all__`, and the version: what else there is may change without a word."""
+    allowed, used = {*pssr.__all__, "__version__"}, 0
+    for path in sorted(MANIFEST.parent.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            match node:
+                case ast.ImportFrom(module=str(module), names=names) if module.split(".")[0] == "pssr":
+                    assert module == "pssr", f"{path.name}: {module}"
+                    assert {name.name for name in names} <= allowed, path.name
+                    used += len(names)
+                case ast.Import(names=names):
+                    assert not [name.name for name in names if name.name.startswith("pssr.")], path.name
+                case ast.Attribute(value=ast.Name(id="pssr"), attr=name):
+                    assert name in allowed, f"{path.name}: pssr.{name}"
+    assert used > 20
+
+
+def test_everything_that_the_manifest_names_is_there():
+    with warnings.catch_warnings():
+        # Of npe2's own making.
+        warnings.simplefilter("ignore")
+        from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_file(MANIFEST)
+    names = [command.python_name for command in manifest.contributions.commands]
+    assert len(names) == 7
+    for name in names:
+        module, _, attribute = name.partition(":")
+        assert callable(getattr(importlib.import_module(module), attribute))
