@@ -1,5 +1,6 @@
 """Two layers in one place: one left and one right of a line, or one after the other."""
 
+import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer
@@ -140,8 +141,9 @@ class Swipe:
             (shown.before, shown.low, "left"),
             (shown.after, shown.high, "right"),
         ):
+            # Made before there is something to show in it.
             side = Image(
-                _any(plane), name=f"{layer.name} {which}", cache=False, visible=False, rgb=False,
+                np.zeros((1, 1)) if plane is None else plane, name=f"{layer.name} {which}", cache=False, visible=False, rgb=False,
                 **{name: getattr(layer, name) for name in SAME}, **placed(layer, 1, ndim=2),
             )  # fmt: skip
             layers.insert(above, side)
@@ -167,16 +169,9 @@ def line_column(layer: Image, share: float) -> int:
     return column
 
 
-def _any(plane: object) -> object:
-    """A layer is made before there is something to show in it."""
-    import numpy as np
-
-    return np.zeros((1, 1)) if plane is None else plane
-
-
-def _cut(side: Image, plane: object, layer: Image, first: int, last: int | None) -> None:
+def _cut(side: Image, plane: np.ndarray | None, layer: Image, first: int, last: int | None) -> None:
     """Show some columns of a plane; an image cannot be empty."""
-    part = None if plane is None else plane[:, first:last]  # type: ignore[index]
+    part = None if plane is None else plane[:, first:last]
     if part is None or not part.size:
         side.visible = False
         return

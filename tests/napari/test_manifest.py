@@ -2,8 +2,9 @@ import ast
 import importlib
 import subprocess
 import sys
-import warnings
 from pathlib import Path
+
+import pytest
 
 import napari_pssr
 import pssr
@@ -43,11 +44,9 @@ def test_the_plugin_uses_public_names_alone():
     assert used > 20
 
 
+@pytest.mark.filterwarnings("ignore")  # of npe2's and napari's own making, when they are imported
 def test_everything_that_the_manifest_names_is_there():
-    with warnings.catch_warnings():
-        # Of npe2's own making.
-        warnings.simplefilter("ignore")
-        from npe2 import PluginManifest
+    from npe2 import PluginManifest
 
     manifest = PluginManifest.from_file(MANIFEST)
     names = [command.python_name for command in manifest.contributions.commands]

@@ -142,3 +142,10 @@ def test_sample_data_are_opened_from_the_menu(viewer, plugins, key, shape):
     assert str(layer.units[-1]) == "micrometer"
     # Both cover the same field, although their pixels differ.
     np.testing.assert_allclose(np.asarray(layer.data_to_world((0, -0.5, -0.5)))[1:], -0.025, atol=1e-9)
+
+
+def test_a_file_that_crashes_its_reader_leaves_the_viewer_alive(viewer, plugins, said, data_folder):
+    opened(viewer, data_folder / "czi_synthetic_fixtures" / "bad_segfaults_aicspylibczi.czi")
+    assert any("damaged or incomplete" in sentence for _, sentence in said)
+    viewer.add_image(np.zeros((4, 4)))
+    assert len(viewer.layers) == 1

@@ -46,9 +46,7 @@ def finished(restore) -> bool:
     return restore.form.go.text() == "Restore stack"
 
 
-def test_the_preview_is_what_the_stack_will_be_and_follows_the_slider(
-    viewer, restore, run_folder, low, wait, picture
-):
+def test_the_preview_is_what_the_stack_will_be_and_follows_the_slider(viewer, restore, run_folder, low, wait):
     layer = add(viewer, low)
     whole = expected(run_folder, layer)
     viewer.dims.set_current_step(0, 3)
@@ -64,7 +62,6 @@ def test_the_preview_is_what_the_stack_will_be_and_follows_the_slider(
     viewer.dims.set_current_step(0, 6)
     wait(lambda: np.array_equal(shown.data, whole[6]))
     assert "frame 6 restored in" in restore.form.state.text()
-    picture(viewer, "preview")
     restore.form.preview.click()
     assert list(viewer.layers) == [layer]
 
@@ -101,7 +98,7 @@ def test_the_shortcut_turns_the_preview_on_and_off(viewer, restore, low, wait):
 
 
 def test_a_stack_is_restored_in_the_background_and_lies_exactly_over_the_input(
-    viewer, restore, run_folder, low, wait, picture
+    viewer, restore, run_folder, low, wait
 ):
     layer = add(viewer, low, translate=(0.0, 5.0, -2.0))
     restore.form.go.click()
@@ -124,7 +121,6 @@ def test_a_stack_is_restored_in_the_background_and_lies_exactly_over_the_input(
     assert made.model == run_folder.resolve()
     assert made.provenance["model_sha256"] == pssr.load(run_folder).model.sha256
     viewer.reset_view()
-    picture(viewer, "restore")
 
 
 def test_progress_is_shown_in_the_dock_of_activities(viewer, restore, low, wait):
