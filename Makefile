@@ -29,9 +29,10 @@ $(DEV): $(READY)
 demo: $(READY)
 	$(BIN)/pssr demo -o demo
 
-# One thread in each of several processes: tests are many and small.
+# One thread in each of several processes: tests are many and small. Those with a window have processes of their own.
 test: $(DEV)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --ignore tests/napari
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 tests/napari
 
 lint: $(DEV)
 	$(BIN)/ruff format --check .
