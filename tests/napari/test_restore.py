@@ -179,8 +179,6 @@ def test_a_stack_larger_than_memory_goes_straight_to_disk(viewer, restore, run_f
     planes = np.stack(list(pssr.open_stack(target).movie()))
     np.testing.assert_array_equal(planes, expected(run_folder, layer))
     np.testing.assert_array_equal(np.asarray(viewer.layers["mito restored"].data), planes)
-    restore.form.go.click()
-    wait(lambda: finished(restore))
 
 
 def test_a_restoration_to_a_file_that_is_cancelled_goes_on_from_disk(
