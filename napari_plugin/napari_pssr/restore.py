@@ -218,7 +218,7 @@ class Restore(Panel):
         """Show the planes; again when all of them are there, since a file has another name then."""
         order = self._order
         assert order is not None
-        arrays = order.arrays(finished=finished)
+        arrays = order.arrays()
         beside = self._written[1] if len(self._written) > 1 else None
         for number, (layer, data) in enumerate(zip(self._layers, arrays, strict=True)):
             if order.file is not None:

@@ -13,7 +13,7 @@ from napari.layers import Image
 
 from napari_pssr.layers import axes_of, named, stack_of_layer
 from napari_pssr.result import SPREADS, Grid, MemoryPlanes, Restored, grid_of, planes_on_disk
-from pssr import ConfigError, Predictor, Stack, __version__
+from pssr import ConfigError, Predictor, ReadError, Stack, __version__
 
 PART = ".part"  # what an unfinished file's name ends in
 
@@ -76,17 +76,17 @@ class Order:
         shape = tuple(self.grid.sizes[axis] for axis in self.grid.axes)
         return [np.broadcast_to(self.grid.dtype.type(0), shape) for _ in self.channels]
 
-    def arrays(self, *, finished: bool = False) -> list[Any]:
-        """What the layers show, one for each channel.
-
-        Args:
-            finished: whether the file has its name.
-        """
+    def arrays(self) -> list[Any]:
+        """What the layers show, one for each channel."""
         if self.file is None:
             assert self.planes is not None
             return [self.grid.of_layer(channel) for channel in self.planes.restored]
-        path = self.file if finished else self.file.with_name(self.file.name + PART)
-        return [self.grid.of_layer(channel) for channel in planes_on_disk(path, self.grid)]
+        try:
+            found = planes_on_disk(self.file.with_name(self.file.name + PART), self.grid)
+        except ReadError:
+            # It has got its name, perhaps before its first plane was heard of.
+            found = planes_on_disk(self.file, self.grid)
+        return [self.grid.of_layer(channel) for channel in found]
 
     def spreads(self, number: int, beside: Path | None) -> dict[str, Any]:
         """The spread of answers of one of the layers, as arrays by name; empty where it was not asked for.

@@ -60,6 +60,16 @@ def application(screen, tmp_path_factory: pytest.TempPathFactory):
         return get_qapp()
 
 
+@pytest.fixture(autouse=True)
+def slots(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What goes wrong in a slot fails the test; PyQt6 would end the process, and PySide6 would print it."""
+    wrong: list[BaseException] = []
+    monkeypatch.setattr(sys, "excepthook", lambda _kind, error, _trace: wrong.append(error))
+    yield
+    if wrong:
+        raise wrong[0]
+
+
 @pytest.fixture
 def make_viewer(application) -> Iterator[Callable]:
     """Viewers that are closed at the end, when nothing of ours may go on."""
