@@ -9,7 +9,7 @@ import pytest
 import pssr
 
 NAMES = [
-    "ChoiceNeeded", "Config", "ConfigError", "Crappifier", "ModelError", "Movie", "Noted", "PhaseStarted", "Predictor", "Progress", "PssrError", "ReadError", "Saved", "Stack", "StackWriter", "Step", "Validated", "Warned", "WriteError", "Written", "calibrate", "crappifier", "evaluate", "fit", "load", "movies", "open_stack", "preset", "preview", "recipe_names", "stack_of", "train", "tubules",
+    "ChoiceNeeded", "Config", "ConfigError", "Crappifier", "Intensity", "ModelError", "Movie", "Noted", "PhaseStarted", "Predictor", "Progress", "PssrError", "ReadError", "Saved", "Stack", "StackWriter", "Step", "Validated", "Warned", "WriteError", "Written", "calibrate", "crappifier", "evaluate", "fit", "load", "measure", "movies", "open_stack", "preset", "preview", "read_config", "read_log", "recipe_names", "stack_of", "train", "tubules",
 ]  # fmt: skip
 
 

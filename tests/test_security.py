@@ -33,7 +33,7 @@ import pssr
 from pssr import model_file
 from pssr.assignments import assignments
 from pssr.cli.main import _run
-from pssr.config import preset, read
+from pssr.config import preset, read_config
 from pssr.errors import ConfigError, ModelError, PssrError
 from pssr.model_file import Model, Source, save
 from pssr.networks import network
@@ -403,7 +403,7 @@ def refusals(value: str, folder: Path) -> list[Callable[[], object]]:
     (folder / "config.yaml").write_text(f"crappifier: {value}\n")
     (folder / "steps.yaml").write_text(f"- gaussian: {{sigma: {value}}}\n")
     return [
-        lambda: read(folder / "config.yaml"),
+        lambda: read_config(folder / "config.yaml"),
         lambda: recipe(str(folder / "steps.yaml")),
         lambda: CONFIG.changed({"crappifier": str(folder / "steps.yaml")}),
         lambda: CONFIG.changed(assignments([f"crappifier={value}"])),
@@ -444,7 +444,7 @@ def test_keys_that_take_in_others_without_end_are_refused(tmp_path: Path):
     (tmp_path / "config.yaml").write_text(merges())
     start = time.monotonic()
     with pytest.raises(ConfigError, match="its aliases unfold to more than"):
-        read(tmp_path / "config.yaml")
+        read_config(tmp_path / "config.yaml")
     assert time.monotonic() - start < 5
 
 
@@ -453,13 +453,13 @@ def test_an_alias_that_unfolds_to_little_is_welcome(tmp_path: Path):
     twice = [{"gaussian": {"sigma": shared}}, {"bin": {}}, {"gaussian": {"sigma": shared}}]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump({"crappifier": twice}))
     assert "*id001" in (tmp_path / "config.yaml").read_text()
-    assert read(tmp_path / "config.yaml").crappifier[2].settings == {"sigma": shared}
+    assert read_config(tmp_path / "config.yaml").crappifier[2].settings == {"sigma": shared}
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no such device")
 def test_settings_without_end_are_not_read_for_ever(tmp_path: Path):
     (tmp_path / "a.yaml").symlink_to("/dev/zero")
-    for attempt in (lambda: read(tmp_path / "a.yaml"), lambda: recipe(str(tmp_path / "a.yaml"))):
+    for attempt in (lambda: read_config(tmp_path / "a.yaml"), lambda: recipe(str(tmp_path / "a.yaml"))):
         with pytest.raises(ConfigError):
             attempt()
 
@@ -468,7 +468,7 @@ def test_settings_without_end_are_not_read_for_ever(tmp_path: Path):
 def test_settings_that_are_none_are_not_taken_for_an_empty_file(tmp_path: Path, text: str):
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(ConfigError, match="a config is a mapping of settings"):
-        read(tmp_path / "a.yaml")
+        read_config(tmp_path / "a.yaml")
 
 
 # S6: other files where a model is expected
@@ -590,7 +590,7 @@ def test_a_model_opens_no_other_file(tmp_path: Path):
 def test_settings_in_a_run_folder_bring_no_code(tmp_path: Path):
     text = CONFIG.to_yaml().replace("network: {edsr:", "network: {'antigravity:geohash':")
     (tmp_path / "config.yaml").write_text(text)
-    assert read(tmp_path / "config.yaml").network.name == "antigravity:geohash"
+    assert read_config(tmp_path / "config.yaml").network.name == "antigravity:geohash"
     with pytest.raises(ConfigError, match="this run was started with network="):
         trained_on(tmp_path)
     assert "antigravity" not in sys.modules

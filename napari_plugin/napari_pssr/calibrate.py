@@ -1,16 +1,14 @@
 """The widget `Calibrate`: from real low-resolution frames to a crappifier that makes such noise."""
 
-import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
 
-from napari_pssr.controls import LayerChoice, PathChoice, row
+from napari_pssr.controls import LayerChoice, PathChoice, file_name, form_in, row, text
 from napari_pssr.layers import named, origin_of, stack_of_layer, step_of
 from napari_pssr.notices import tell, tell_error, tell_warning
 from napari_pssr.panel import Panel
@@ -45,7 +43,7 @@ class Calibrate(Panel):
         self.align, self.overwrite = QCheckBox("align"), QCheckBox("overwrite")
         self.out = PathChoice(ask_crappifier, "name.yaml")
         self.go, self.use = QPushButton("Calibrate"), QPushButton("Use in Train")
-        self.picture, self.lines = PictureView(), QLabel()
+        self.picture, self.lines = PictureView(), text()
         self.written: Path | None = None
         self._work: Work | None = None
         self._suggested: Path | None = None
@@ -59,11 +57,7 @@ class Calibrate(Panel):
         self._suggest(self.low.layer)
 
     def _lay_out(self) -> None:
-        column = QVBoxLayout(self)
-        column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        column.addLayout(form)
+        column, form = form_in(self)
         row(
             form,
             "low-resolution",
@@ -75,8 +69,6 @@ class Calibrate(Panel):
         row(form, "dark", self.dark, "frames recorded without light: then the offset is surer")
         row(form, "save to", self.out, "the crappifier, a .yaml; its figure is written beside it as .png")
         row(form, "", self.overwrite, "replaces a crappifier of that name")
-        self.lines.setWordWrap(True)
-        self.lines.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         for widget, tip in (
             (self.go, "measures the noise in the background and writes the crappifier"),
             (self.picture, FIGURE),
@@ -146,7 +138,7 @@ class Calibrate(Panel):
     def _depths(self, layer: Image) -> list[int]:
         """The depth on screen, of a stack without time those around it too: they are taken one by one."""
         stack, _ = stack_of_layer(layer)
-        at = step_of(layer, self.viewer.dims.point)["Z"]
+        at = step_of(layer, self.viewer.dims)["Z"]
         if stack.sizes["T"] > 1:
             return [at]
         return list(range(max(at - DEPTHS, 0), min(at + DEPTHS, stack.sizes["Z"])))
@@ -203,19 +195,14 @@ def suggested(layer: Image) -> Path:
     """
     found = origin_of(layer)
     if found is not None and found.stack.format != "array" and found.stack.path.exists():
-        return found.stack.path.absolute().with_name(f"{_plain(named(found.stack))}{ENDING}")
-    return Path.home() / f"{_plain(layer.name)}{ENDING}"
+        return found.stack.path.absolute().with_name(f"{file_name(named(found.stack))}{ENDING}")
+    return Path.home() / f"{file_name(layer.name)}{ENDING}"
 
 
 def ask_crappifier(parent: QWidget) -> str:
     """A file that a person names."""
     found = str(QFileDialog.getSaveFileName(parent, "Save the crappifier", filter="crappifier (*.yaml)")[0])
     return found if not found or Path(found).suffix in (".yaml", ".yml") else f"{found}.yaml"
-
-
-def _plain(name: str) -> str:
-    """A layer's name as a file's."""
-    return re.sub(r"[^\w.-]+", "_", name).strip("_") or "layer"
 
 
 def _raise(widget: QWidget) -> None:

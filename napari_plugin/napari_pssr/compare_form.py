@@ -7,15 +7,13 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
     QFormLayout,
-    QHBoxLayout,
     QLabel,
     QPushButton,
     QSlider,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_pssr.controls import LayerChoice, row
+from napari_pssr.controls import LayerChoice, beside, form_in, row, text, warned
 from napari_pssr.profile_plot import ProfilePlot
 from napari_pssr.result import restored_of
 
@@ -47,33 +45,26 @@ class CompareForm:
         self.percent = QLabel("50 %")
         self.line.valueChanged.connect(lambda _: self.percent.setText(f"{100 * self.share:.0f} %"))
         self.draw, self.plot = QPushButton("Draw a line"), ProfilePlot(viewer)
-        self.consistency, self.differs = QCheckBox("consistency map"), QLabel()
+        self.consistency, self.differs = QCheckBox("consistency map"), text()
         self.uncertainty = QPushButton("Show uncertainty")
-        self.warnings = QLabel()
-        for label in (self.differs, self.warnings):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.warnings = text()
         self._lay_out(owner)
         self.say_difference("")
 
     def _lay_out(self, owner: QWidget) -> None:
-        column = QVBoxLayout(owner)
-        column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        column.addLayout(form)
+        column, form = form_in(owner)
         row(form, "before", self.before, "the layer that was measured, shown left of the line")
         row(form, "after", self.after, "the restored layer, shown right of the line")
         row(
             form,
             "",
-            _beside(self.blink, self.rate_hz),
+            beside(self.blink, self.rate_hz),
             "shows one layer and the other in turn, so often a second",
         )
         row(
             form,
             "",
-            _beside(self.swipe, self.line, self.percent),
+            beside(self.swipe, self.line, self.percent),
             "shows the one left and the other right of a line across what is on screen; drag to move the line",
         )
         row(form, "profile", self.draw, "draw a line in the picture: both layers are plotted along it, below")
@@ -123,15 +114,4 @@ class CompareForm:
         if found is None:
             self.warnings.setText(UNKNOWN if layer is not None else "")
             return
-        said = [f"\N{WARNING SIGN} {sentence}" for sentence in found.warnings]
-        self.warnings.setText("\n".join(said) or NOTHING)
-
-
-def _beside(*widgets: QWidget) -> QWidget:
-    """In one row."""
-    whole = QWidget()
-    layout = QHBoxLayout(whole)
-    layout.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return whole
+        self.warnings.setText(warned(found.warnings) or NOTHING)

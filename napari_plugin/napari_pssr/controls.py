@@ -1,21 +1,24 @@
 """Controls that several widgets have: a choice of layers, of a file, labelled rows; each says what it is for."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.compat import isalive
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
     QSizePolicy,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -162,3 +165,48 @@ def row(form: QFormLayout, label: str, control: QWidget, tip: str) -> None:
     named = form.labelForField(control)
     if named is not None:
         named.setToolTip(tip)
+
+
+def form_in(owner: QWidget) -> tuple[QVBoxLayout, QFormLayout]:
+    """A column in a widget, and a form at its top.
+
+    Args:
+        owner: an empty widget.
+    """
+    column, form = QVBoxLayout(owner), QFormLayout()
+    column.setAlignment(Qt.AlignmentFlag.AlignTop)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    column.addLayout(form)
+    return column, form
+
+
+def text() -> QLabel:
+    """Sentences as long as they may be, which can be marked and copied."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def beside(*widgets: QWidget) -> QWidget:
+    """Several controls in one row.
+
+    Args:
+        widgets: from left to right.
+    """
+    whole = QWidget()
+    line = QHBoxLayout(whole)
+    line.setContentsMargins(0, 0, 0, 0)
+    for widget in widgets:
+        line.addWidget(widget, 1)
+    return whole
+
+
+def warned(sentences: Sequence[str]) -> str:
+    """Warnings, a line each."""
+    return "\n".join(f"\N{WARNING SIGN} {sentence}" for sentence in sentences)
+
+
+def file_name(name: str) -> str:
+    """A layer's name as one that every system allows for a file."""
+    return re.sub(r'[\\/:*?"<>|]+', "_", name).strip() or "layer"

@@ -9,13 +9,11 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_pssr.layers import FAR_EDGE, placed, stack_of_layer, step_of
+from napari_pssr.layers import alike, insert_over, placed, stack_of_layer, step_of
 from napari_pssr.work import Latest
-from pssr import Config, Movie, PssrError, ReadError, crappifier
+from pssr import Config, Intensity, Movie, PssrError, ReadError, crappifier, measure
 
 LOOK_MS = 60  # between two looks at the sliders
-SAMPLED_PLANES = 16  # of a movie, from which its scale is taken; as many as a training takes
-MOST_PX = 2**20  # of a plane that are looked at for that
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +60,7 @@ class CrappifiedPreview(QObject):
         self._subject: tuple[Image, Config] | None = None
         self._shown: Image | None = None
         self._asked: Any = None
-        self._scales: dict[Any, tuple[float, float]] = {}
+        self._scales: dict[Any, Intensity] = {}
         self._latest = Latest(owner)
         self._latest.answered.connect(self._answered)
         self._latest.failed.connect(self.failed)
@@ -106,7 +104,7 @@ class CrappifiedPreview(QObject):
             self.stop()
             return
         try:
-            at = step_of(layer, self._viewer.dims.point, config.axis)
+            at = step_of(layer, self._viewer.dims, config.axis)
         except PssrError as error:
             self.failed.emit(error)
             return
@@ -124,7 +122,7 @@ class CrappifiedPreview(QObject):
         movie = stack.movie(channel, axis=config.axis, **{other.lower(): at[other]})
         key = (id(question.layer.data), channel, at[other], config.axis)
         if key not in self._scales:
-            self._scales = {key: scale_of(movie)}
+            self._scales = {key: measure(movie)}
         return Answer(question, made_bad(movie, at[config.axis], config, self._scales[key]))
 
     def _answered(self, answer: Answer) -> None:
@@ -137,16 +135,11 @@ class CrappifiedPreview(QObject):
             shown.data = answer.plane
             shown.scale, shown.translate = where["scale"], where["translate"]
             return
-        self._shown = Image(
-            answer.plane, name=f"{layer.name} crappified", colormap=layer.colormap, gamma=layer.gamma,
-            contrast_limits=layer.contrast_limits, cache=False, **where,
-        )  # fmt: skip
-        active = self._viewer.layers.selection.active
-        self._viewer.layers.insert(self._viewer.layers.index(layer) + 1, self._shown)
-        self._viewer.layers.selection.active = active
+        self._shown = alike(layer, answer.plane, f"{layer.name} crappified", **where)
+        insert_over(self._viewer, self._shown, layer)
 
 
-def made_bad(movie: Movie, t: int, config: Config, scale: tuple[float, float]) -> np.ndarray:
+def made_bad(movie: Movie, t: int, config: Config, scale: Intensity) -> np.ndarray:
     """A frame as the crappifier makes it, in the counts of the movie.
 
     The settings that are ranges are drawn anew for each frame, as in a training; the same frame is always the same.
@@ -155,7 +148,7 @@ def made_bad(movie: Movie, t: int, config: Config, scale: tuple[float, float]) -
         movie: high-resolution.
         t: which frame.
         config: settings with crappifier and scale.
-        scale: counts at 0 and 1.
+        scale: of the movie, as a training measures it.
 
     Raises:
         PssrError: the crappifier does not fit the scale, or the frame is too small.
@@ -163,33 +156,11 @@ def made_bad(movie: Movie, t: int, config: Config, scale: tuple[float, float]) -
     # Imported here: whoever only restores needs no crappifier.
     import torch
 
-    plane, (low, high) = np.asarray(movie[t]), scale
+    plane = np.asarray(movie[t])
     height, width = (side // config.scale * config.scale for side in plane.shape)
     if not height or not width:
         raise ReadError(f"{movie.name}: its frames are smaller than one pixel at scale {config.scale}")
-    unit = ((plane[:height, :width].astype(np.float32) - low) / (high - low)).astype(np.float32)
+    unit = scale.to_unit(plane[:height, :width])
     make_bad = crappifier(config.crappifier, config.scale)
     bad = make_bad(torch.from_numpy(unit)[None, None], torch.Generator().manual_seed(t))
-    counts = bad[0, 0].numpy().astype(np.float64) * (high - low) + low
-    if plane.dtype.kind not in "ui":
-        return counts.astype(np.float32)
-    limits = np.iinfo(plane.dtype)
-    return np.clip(np.rint(counts), limits.min, limits.max).astype(plane.dtype)
-
-
-def scale_of(movie: Movie) -> tuple[float, float]:
-    """The counts of a movie that are 0 and 1 for a training, about.
-
-    Args:
-        movie: high-resolution.
-    """
-    seen = []
-    for t in np.unique(np.linspace(0, len(movie) - 1, SAMPLED_PLANES).astype(int)):
-        plane = np.asarray(movie[int(t)])
-        every = max(1, round((plane.size / MOST_PX) ** 0.5))
-        seen.append(plane[::every, ::every].ravel())
-    together = np.concatenate(seen)
-    finite = together[np.isfinite(together)]
-    low, high = np.percentile(finite, FAR_EDGE) if finite.size else (0.0, 1.0)
-    top = float(high) if high > low else float(finite.max(initial=low))
-    return float(low), top if top > low else float(low) + 1.0
+    return scale.from_unit(bad[0, 0].numpy(), plane.dtype)

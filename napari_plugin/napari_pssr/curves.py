@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from napari.utils.theme import get_theme
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_pssr.plot import Plot
 
 HEIGHT_PX = 260
 RESTORED, BICUBIC = "#4aa3df", "#e0a030"  # legible on dark ground and on light
@@ -17,27 +17,21 @@ POINTS = 400  # drawn of a curve
 DECADE = 10.0  # that a loss spans before its axis is logarithmic
 
 
-class Curves(QWidget):
-    """Loss, and PSNR beside that of bicubic interpolation, by step; matplotlib is loaded when there is something to draw.
+class Curves(Plot):
+    """Loss, and PSNR beside that of bicubic interpolation, by step.
 
     Args:
         viewer: whose colours.
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = viewer
-        self._axes: Any = None
-        self._canvas: Any = None
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
+        super().__init__(viewer, HEIGHT_PX)
         self.losses: list[tuple[float, float]] = []
         self.scores: list[tuple[float, float, float]] = []
         self._drawn = 0.0
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self.draw)
-        self.hide()
 
     def start(self, log: Iterable[Mapping[str, Any]] = ()) -> None:
         """Begin with what was logged before.
@@ -86,9 +80,7 @@ class Curves(QWidget):
         """Draw what there is."""
         self._drawn = time.monotonic()
         self.show()
-        above, below = self._drawn_on()
-        for axes in (above, below):
-            axes.clear()
+        above, below = self.axes(2)
         steps, losses = thinned(np.asarray(self.losses, float).reshape(-1, 2))
         above.plot(steps, losses, color=RESTORED, linewidth=1)
         if losses.size and losses.min() > 0 and losses.max() > DECADE * losses.min():
@@ -99,38 +91,9 @@ class Curves(QWidget):
         below.plot(scores[:, 0], scores[:, 1], color=RESTORED, marker=mark, markersize=3, label="restored")
         below.plot(scores[:, 0], scores[:, 2], color=BICUBIC, linestyle="--", label="bicubic")
         below.set(xlabel="step", ylabel="PSNR (dB)")
-        self._paint()
-        self._canvas.draw_idle()
-
-    def _drawn_on(self) -> Any:
-        if self._axes is None:
-            # Imported here: a second that a person who does not train yet shall not wait.
-            from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-            from matplotlib.figure import Figure
-
-            figure = Figure(layout="constrained")
-            self._axes = figure.subplots(2, 1, sharex=True)
-            self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
-            self._canvas.setFixedHeight(HEIGHT_PX)
-            self._canvas.setMinimumWidth(1)
-            self._canvas.setToolTip(self.toolTip())
-            self._column.addWidget(self._canvas)
-        return self._axes
-
-    def _paint(self) -> None:
-        theme = get_theme(self._viewer.theme)
-        text, ground = theme.text.as_hex(), theme.background.as_hex()
-        self._axes[0].figure.set_facecolor(ground)
-        for axes in self._axes:
-            axes.set_facecolor(ground)
-            axes.tick_params(which="both", colors=text, labelsize="small")
-            for part in (axes.xaxis.label, axes.yaxis.label):
-                part.set(color=text, fontsize="small")
-            for side, spine in axes.spines.items():
-                spine.set_color(text)
-                spine.set_visible(side in ("left", "bottom"))
-        if self.scores:
-            self._axes[1].legend(frameon=False, labelcolor=text, fontsize="small", loc="lower right")
+        if len(scores):
+            below.legend(frameon=False, labelcolor=self.ink, fontsize="small", loc="lower right")
+        self.paint()
 
 
 def thinned(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from napari.components import Dims
 from napari.layers import Image
 from napari.utils.transforms import Affine
+from napari.viewer import Viewer
 
 from pssr import ChoiceNeeded, Stack, stack_of
 
@@ -101,19 +103,45 @@ def _units_of(layer: Image, axes: str) -> list[float | None]:
     return found
 
 
-def step_of(layer: Image, point: Sequence[float], along: str = "T") -> dict[str, int]:
+def step_of(layer: Image, dims: Dims, along: str = "T") -> dict[str, int]:
     """Which frame and which depth of a layer is shown, as `{"T": 3, "Z": 0}`.
 
     Args:
         layer: an image.
-        point: of the viewer's sliders, in world coordinates.
+        dims: the viewer's sliders.
         along: what an axis without a name is.
     """
     axes = axes_of(layer, along)
-    index = np.rint(layer.world_to_data(point))[-layer.ndim :]
+    index = np.rint(layer.world_to_data(on_sliders(dims, layer)))
     last = np.asarray(layer.data[0].shape if layer.multiscale else layer.data.shape) - 1
     at = dict(zip(axes, np.clip(index, 0, last).astype(int).tolist(), strict=True))
     return {axis: at.get(axis, 0) for axis in "TZ"}
+
+
+def on_sliders(dims: Dims, layer: Image) -> np.ndarray:
+    """Where the sliders of a viewer are, in the world coordinates and units of a layer.
+
+    Args:
+        dims: the sliders.
+        layer: an image.
+    """
+    here: np.ndarray = np.asarray(dims.point)[-layer.ndim :] * factors(dims.units, layer.units)
+    return here
+
+
+def factors(given: Sequence[Any], wanted: Sequence[Any]) -> np.ndarray:
+    """What lengths and times are multiplied by, along each of the last axes; 1 where a unit is none of these.
+
+    Args:
+        given: their units.
+        wanted: units that they shall have.
+    """
+    count = len(wanted)
+    pairs = zip(([None] * count + list(given))[-count:], wanted, strict=True)
+    return np.array([
+        float((1 * have).to(want).magnitude) if have is not None and have.is_compatible_with(want) else 1.0
+        for have, want in pairs
+    ])  # fmt: skip
 
 
 def field_of(layer: Image) -> tuple[slice, slice]:
@@ -213,3 +241,31 @@ def _known(stack: Stack, axis: str) -> bool:
 
 def _distance(stack: Stack, axis: str) -> float:
     return float((stack.interval_s if axis == "T" else stack.spacing_um.get(axis)) or 1.0)
+
+
+def insert_over(viewer: Viewer, layer: Image, *below: Image) -> None:
+    """Put a layer over others; what a person has selected stays so.
+
+    Args:
+        viewer: to put it into.
+        layer: new.
+        below: layers that are there.
+    """
+    active = viewer.layers.selection.active
+    viewer.layers.insert(max(viewer.layers.index(one) for one in below) + 1, layer)
+    viewer.layers.selection.active = active
+
+
+def alike(layer: Image, plane: np.ndarray, name: str, **where: Any) -> Image:
+    """A plane that looks as a layer does, for what changes with the sliders.
+
+    Args:
+        layer: whose colours and contrast it has.
+        plane: (Y, X) counts.
+        name: of the new layer.
+        where: from `placed`.
+    """
+    return Image(
+        plane, name=name, colormap=layer.colormap, gamma=layer.gamma, contrast_limits=layer.contrast_limits, cache=False,
+        **where,
+    )  # fmt: skip

@@ -1,20 +1,18 @@
 """What a training learns from, with which settings, and into which folder."""
 
-import json
 import os
-import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from napari.layers import Image
 from qtpy.QtCore import QStandardPaths
 
+from napari_pssr.controls import file_name
 from napari_pssr.layers import origin_of, stack_of_layer
-from pssr import Config, ConfigError, Movie, fit, movies, preset, preview
+from pssr import Config, ConfigError, Movie, fit, movies, preset, preview, read_config, read_log
 
 STEPS = 1_000_000  # a training from the window ends by its time
 # Pictures shall come often, and take a small part of the time: a validation is as long as some twenty steps on a CPU.
@@ -209,14 +207,7 @@ def config_of(folder: Path) -> Config:
     Raises:
         ConfigError: they are damaged.
     """
-    path = folder / "config.yaml"
-    try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); choose another folder") from error
-    if not isinstance(tree, Mapping):
-        raise ConfigError(f"{path}: is no settings of a training; choose another folder")
-    return Config().changed(tree)
+    return read_config(folder / "config.yaml")
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -225,19 +216,7 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     Args:
         folder: of the run.
     """
-    path = folder / "log.jsonl"
-    if not path.is_file():
-        return []
-    found = []
-    for line in path.read_text("utf-8", errors="replace").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            # Half a line, of a process that was killed.
-            continue
-        if isinstance(entry, dict) and isinstance(entry.get("step"), int):
-            found.append(entry)
-    return found
+    return read_log(folder / "log.jsonl")
 
 
 def trained_s(log: Sequence[Mapping[str, Any]], config: Config) -> float:
@@ -260,7 +239,7 @@ def free_folder(material: Material, home: Path | None = None) -> Path:
         material: that it is named after.
         home: where it shall lie; None lets the material decide.
     """
-    name = re.sub(r'[\\/:*?"<>|]+', "_", f"{material.name} model".strip())
+    name = file_name(f"{material.name} model")
     folder, number = (home or material.home) / name, 2
     while folder.exists():
         folder, number = folder.with_name(f"{name} {number}"), number + 1

@@ -10,7 +10,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_pssr.layers import field_of, placed, stack_of_layer, step_of
+from napari_pssr.layers import alike, field_of, insert_over, placed, stack_of_layer, step_of
 from napari_pssr.work import Latest
 from pssr import Predictor
 
@@ -123,7 +123,7 @@ class LivePreview(QObject):
         if layer not in self._viewer.layers:
             self.stop()
             return
-        at, whole = step_of(layer, self._viewer.dims.point, along), field_of(layer)
+        at, whole = step_of(layer, self._viewer.dims, along), field_of(layer)
         if any(part.stop <= part.start for part in whole):
             return
         now = (at, whole, self._px_per_s is None)
@@ -178,13 +178,8 @@ class LivePreview(QObject):
         first = answer.question.field[0].start, answer.question.field[1].start
         where = placed(layer, scale, first, ndim=2)
         if self.layer is None:
-            self._shown = Image(
-                answer.plane, name=f"{layer.name} preview", colormap=layer.colormap, gamma=layer.gamma,
-                contrast_limits=layer.contrast_limits, cache=False, **where,
-            )  # fmt: skip
-            active = self._viewer.layers.selection.active
-            self._viewer.layers.insert(self._viewer.layers.index(layer) + 1, self._shown)
-            self._viewer.layers.selection.active = active
+            self._shown = alike(layer, answer.plane, f"{layer.name} preview", **where)
+            insert_over(self._viewer, self._shown, layer)
             return
         assert self._shown is not None
         self._shown.data = answer.plane

@@ -7,7 +7,7 @@ import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
 
-from napari_pssr.layers import placed
+from napari_pssr.layers import insert_over, placed
 from napari_pssr.shown import Shown, at_of
 
 FAR = 99.8  # percentile of a map up to which it is shown
@@ -44,7 +44,7 @@ class ConsistencyLayer:
                 plane, name=name, colormap=DIFFERENCE, contrast_limits=(-far, far), cache=False,
                 blending="translucent_no_depth", **where,
             )  # fmt: skip
-            _insert(self._viewer, self._layer, shown.before, shown.after)
+            insert_over(self._viewer, self._layer, shown.before, shown.after)
             return
         assert self._layer is not None
         self._layer.data, self._layer.name = plane, name
@@ -92,17 +92,10 @@ def add_spreads(
             array, name=name, colormap=SPREAD, contrast_limits=(0.0, limits[what]), cache=False,
             blending="translucent_no_depth", **placed(after, 1),
         )  # fmt: skip
-        _insert(viewer, layer, after)
+        insert_over(viewer, layer, after)
 
 
 def far_of(plane: np.ndarray) -> float:
     """The count up to which a map is shown."""
     finite = plane[np.isfinite(plane)]
     return float(np.percentile(finite, FAR)) if finite.size and np.any(finite > 0) else 1.0
-
-
-def _insert(viewer: Viewer, layer: Image, *below: Image) -> None:
-    """Above others; what is selected stays so."""
-    active = viewer.layers.selection.active
-    viewer.layers.insert(max(viewer.layers.index(one) for one in below) + 1, layer)
-    viewer.layers.selection.active = active

@@ -6,7 +6,7 @@ from napari.utils.notifications import notification_manager, show_error, show_in
 
 from pssr import PssrError
 
-OTHER_WAYS = re.compile(r",? or say [a-z]+=\S+ \(--[a-z-]+\)")
+OTHER_WAYS = re.compile(r",? or (say )?[a-z_]+=\S+ \(--[a-z-]+\)")
 
 
 def tell_error(error: BaseException) -> None:

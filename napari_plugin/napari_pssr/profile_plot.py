@@ -1,16 +1,15 @@
 """The brightness of two planes along one line."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from napari.layers import Image, Shapes
-from napari.utils.theme import get_theme
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 from scipy.ndimage import map_coordinates
 
 from napari_pssr.layers import placed
+from napari_pssr.plot import Plot
 from napari_pssr.shown import Shown, onto
 
 NAME = "profile"
@@ -110,22 +109,16 @@ def _sampled(plane: np.ndarray, ends: np.ndarray, share: np.ndarray) -> np.ndarr
     return np.where(outside, np.nan, values)
 
 
-class ProfilePlot(QWidget):
-    """A plot in the colours of napari; matplotlib is loaded when there is something to plot.
+class ProfilePlot(Plot):
+    """The brightness of two planes along a line.
 
     Args:
         viewer: whose colours.
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = viewer
-        self._axes: Any = None
-        self._canvas: Any = None
-        self._column = QVBoxLayout(self)
-        self._column.setContentsMargins(0, 0, 0, 0)
+        super().__init__(viewer, HEIGHT_PX)
         self.profile: Profile | None = None
-        self.hide()
 
     def show_profile(self, profile: Profile | None, names: tuple[str, str]) -> None:
         """Plot.
@@ -138,11 +131,9 @@ class ProfilePlot(QWidget):
         self.setVisible(profile is not None)
         if profile is None:
             return
-        axes = self._drawn_on()
-        theme = get_theme(self._viewer.theme)
-        axes.clear()
+        (axes,) = self.axes(1)
         for values, name, colour, width in (
-            (profile.low, names[0], theme.text.as_hex(), 1.0),
+            (profile.low, names[0], self.ink, 1.0),
             (profile.high, names[1], COLOUR, 1.5),
         ):
             if values is not None:
@@ -153,39 +144,12 @@ class ProfilePlot(QWidget):
             # Above the curves, which it would hide in so small a plot.
             axes.legend(
                 frameon=False,
-                labelcolor=theme.text.as_hex(),
+                labelcolor=self.ink,
                 fontsize="small",
                 loc="lower left",
                 bbox_to_anchor=(0, 1),
             )
-        self._paint(theme)
-        self._canvas.draw_idle()
-
-    def _drawn_on(self) -> Any:
-        if self._axes is None:
-            # Imported here: a second that a person who only swipes shall not wait.
-            from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-            from matplotlib.figure import Figure
-
-            figure = Figure(layout="constrained")
-            self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
-            self._axes = figure.add_subplot()
-            self._canvas.setFixedHeight(HEIGHT_PX)
-            self._canvas.setMinimumWidth(1)
-            self._canvas.setToolTip(self.toolTip())
-            self._column.addWidget(self._canvas)
-        return self._axes
-
-    def _paint(self, theme: Any) -> None:
-        text, ground = theme.text.as_hex(), theme.background.as_hex()
-        self._axes.figure.set_facecolor(ground)
-        self._axes.set_facecolor(ground)
-        self._axes.tick_params(colors=text, labelsize="small")
-        for part in (self._axes.xaxis.label, self._axes.yaxis.label):
-            part.set(color=text, fontsize="small")
-        for side, spine in self._axes.spines.items():
-            spine.set_color(text)
-            spine.set_visible(side in ("left", "bottom"))
+        self.paint()
 
 
 def _short(name: str) -> str:

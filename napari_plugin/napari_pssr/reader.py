@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari.qt import get_qapp
 from qtpy.QtWidgets import QApplication, QInputDialog
 
 from napari_pssr.layers import layers_of
@@ -84,7 +83,6 @@ def _asked(path: Path, text: str, needed: ChoiceNeeded, *, several: bool) -> lis
     """What a person chooses; without a window the first one."""
     if QApplication.instance() is None:
         return [needed.choices[0]]
-    get_qapp()
     offered = [*needed.choices, *([EVERY] if several else [])]
     chosen, agreed = QInputDialog.getItem(
         None, f"Open {path.name}", f"{path.name}: {text}", offered, 0, False

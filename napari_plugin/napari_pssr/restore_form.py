@@ -6,21 +6,17 @@ from pathlib import Path
 import psutil
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
-    QFormLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_pssr.controls import LayerChoice, PathChoice, row
+from napari_pssr.controls import LayerChoice, PathChoice, form_in, row, text, warned
 from napari_pssr.layers import origin_of
 from napari_pssr.model_choice import ModelChoice
 from pssr import Predictor
@@ -38,7 +34,8 @@ class RestoreForm:
 
     def __init__(self, owner: QWidget, viewer: Viewer) -> None:
         self.layer, self.model = LayerChoice(viewer), ModelChoice()
-        self.about, self.state, self.warnings = QLabel("no model"), QLabel(), QLabel()
+        self.about, self.state, self.warnings = text(), text(), text()
+        self.about.setText("no model")
         self.along, self.channels = QComboBox(), QComboBox()
         self.along.addItems(["T, time", "Z, depth"])
         self.channels.addItems(["this layer", "all channels of its file"])
@@ -52,17 +49,10 @@ class RestoreForm:
         self.preview, self.go = QCheckBox("Preview (Alt+P)"), QPushButton("Restore stack")
         self.bar = QProgressBar()
         self.bar.hide()
-        for label in (self.about, self.state, self.warnings):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._lay_out(owner)
 
     def _lay_out(self, owner: QWidget) -> None:
-        column = QVBoxLayout(owner)
-        column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        column.addLayout(form)
+        column, form = form_in(owner)
         row(form, "low-resolution", self.layer, "the noisy, low-resolution layer to restore")
         row(form, "model", self.model, "a run folder or model file; those used before are in the list")
         row(form, "", self.about, "what the model is, and on which device it computes")
@@ -125,7 +115,7 @@ class RestoreForm:
 
     def warn(self, sentences: Sequence[str]) -> None:
         """Say in what a stack is not like the training."""
-        self.warnings.setText("\n".join(f"\N{WARNING SIGN} {sentence}" for sentence in sentences))
+        self.warnings.setText(warned(sentences))
 
     def show_progress(self, done: int, total: int, here: int, seconds: float) -> None:
         """Say how far it is.

@@ -1,7 +1,6 @@
 """From what a person asked for to restored planes: into memory, or straight to disk."""
 
 import os
-import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 
+from napari_pssr.controls import file_name
 from napari_pssr.layers import axes_of, named, stack_of_layer
 from napari_pssr.result import SPREADS, Grid, MemoryPlanes, Restored, grid_of, planes_on_disk
 from pssr import ConfigError, Predictor, ReadError, Stack, __version__
@@ -176,7 +176,7 @@ def file_for(layer: Image, stack: Stack) -> Path:
         layer: low-resolution.
         stack: that it shows.
     """
-    name = re.sub(r'[\\/:*?"<>|]+', "_", f"{layer.name} restored.ome.zarr")
+    name = file_name(f"{layer.name} restored.ome.zarr")
     folder = (
         stack.path.parent if stack.path.exists() and os.access(stack.path.parent, os.W_OK) else Path.home()
     )

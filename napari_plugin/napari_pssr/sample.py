@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_pssr.layers import UNITS, placed
 from napari_pssr.work import Latest
-from pssr import ModelError, Movie, Predictor, crappifier, load
+from pssr import Intensity, ModelError, Movie, Predictor, crappifier, load
 
 LOW_PX = 128  # most that a side of the low frame has
 GAP = 0.05  # between two pictures, of the side of one
@@ -170,11 +170,10 @@ def restored_sample(folder: Path, movies: Sequence[Movie], sample: Sample | None
     predictor = load(folder, precision="fp32")
     sample = sample or sample_of(folder, movies, predictor)
     source = predictor.model.sources[sample.number]
-    scale = replace(predictor.intensity(sample.low), low=0.0, high=1.0)
-    restored = predictor.frame(sample.low, sample.middle, intensity=scale)
+    restored = predictor.frame(sample.low, sample.middle, intensity=Intensity(0.0, 1.0))
+    counts = Intensity(source.low, source.high)
     low, restored = (
-        np.asarray(plane, np.float32) * (source.high - source.low) + source.low
-        for plane in (sample.low[sample.middle], restored)
+        counts.from_unit(plane, np.dtype(np.float32)) for plane in (sample.low[sample.middle], restored)
     )
     return Restored(sample, low, restored)
 
@@ -200,7 +199,7 @@ def sample_of(folder: Path, movies: Sequence[Movie], predictor: Predictor) -> Sa
     rows, columns = (middle_of(part, LOW_PX * config.scale, config.scale) for part in (rows, columns))
     first, last = max(t - config.frames // 2, 0), min(t + config.frames // 2 + 1, len(movie))
     good = np.stack([np.asarray(movie[k])[rows, columns] for k in range(first, last)]).astype(np.float32)
-    unit = torch.from_numpy((good - source.low) / (source.high - source.low)).float()
+    unit = torch.from_numpy(Intensity(source.low, source.high).to_unit(good))
     make_bad = crappifier(config.crappifier, config.scale)
     bad = make_bad(unit[None], torch.Generator().manual_seed(config.seed))[0].numpy()
     return Sample(number, bad, t - first, good[t - first], config.scale)

@@ -8,6 +8,7 @@ import numpy as np
 from napari.layers import Image, Layer
 from napari.viewer import Viewer
 
+from napari_pssr.layers import factors, on_sliders
 from pssr import ConfigError
 
 NEAR = 0.05  # of a fine pixel, within which two grids count as lying on each other
@@ -64,8 +65,7 @@ def at_of(viewer: Viewer, layer: Image) -> tuple[int, ...] | None:
         viewer: whose sliders count.
         layer: an image.
     """
-    point = np.asarray(viewer.dims.point)[-layer.ndim :]
-    inside = layer.world_to_data(point * _factors(viewer.dims.units, layer.units))
+    inside = layer.world_to_data(on_sliders(viewer.dims, layer))
     at = np.rint(inside[:-2]).astype(int)
     if np.any(at < 0) or np.any(at >= pixels_of(layer).shape[:-2]):
         return None
@@ -83,11 +83,11 @@ def onto(target: Layer, source: Layer, points: Any) -> np.ndarray:
     Returns:
         Rows and columns, (n, 2).
     """
-    factors = _factors(source.units, target.units)
+    each = factors(source.units, target.units)[-2:]
     found = []
     for point in points:
         world = np.asarray(source.data_to_world((*[0] * (source.ndim - 2), *point)))[-2:]
-        found.append(target.world_to_data((*[0] * (target.ndim - 2), *(world * factors[-2:])))[-2:])
+        found.append(target.world_to_data((*[0] * (target.ndim - 2), *(world * each)))[-2:])
     return np.asarray(found)
 
 
@@ -122,17 +122,3 @@ def _blocks(before: Image, after: Image, low: Sequence[int], high: Sequence[int]
             f"{after.name}: its pixels do not divide those of {before.name}; choose the layer that was restored from it"
         )
     return high[0] // low[0], high[1] // low[1]
-
-
-def _factors(given: Sequence[Any], wanted: Sequence[Any]) -> np.ndarray:
-    """What lengths are multiplied by, along each of the last axes; 1 where a unit is none of length or time."""
-    count = len(wanted)
-    pairs = zip(([None] * count + list(given))[-count:], wanted, strict=True)
-    return np.array(
-        [
-            float((1 * have).to(want).magnitude)
-            if have is not None and have.is_compatible_with(want)
-            else 1.0
-            for have, want in pairs
-        ]
-    )

@@ -5,14 +5,11 @@ from pathlib import Path
 
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFormLayout,
-    QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -20,7 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pssr.controls import LayerChoice, PathChoice, ask_folder, row
+from napari_pssr.controls import LayerChoice, PathChoice, ask_folder, beside, form_in, row, text, warned
 from napari_pssr.curves import Curves
 from napari_pssr.layers import origin_of
 from napari_pssr.learning import SIZES, Material, settings
@@ -62,19 +59,12 @@ class TrainForm:
         self.go, self.bar = QPushButton("Train"), QProgressBar()
         self.bar.setRange(0, PARTS)
         self.bar.hide()
-        self.about, self.state, self.warnings = QLabel(), QLabel(), QLabel()
-        for label in (self.about, self.state, self.warnings):
-            label.setWordWrap(True)
-            label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.about, self.state, self.warnings = text(), text(), text()
         self.curves = Curves(viewer)
         self._lay_out(owner)
 
     def _lay_out(self, owner: QWidget) -> None:
-        column = QVBoxLayout(owner)
-        column.setAlignment(Qt.AlignmentFlag.AlignTop)
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-        column.addLayout(form)
+        column, form = form_in(owner)
         row(form, "high-resolution", self.layer, "the sharp layer to learn from")
         row(form, "or files", self.files, "files or folders to learn from, instead of the layer")
         row(
@@ -194,7 +184,7 @@ class TrainForm:
 
     def warn(self, sentences: Sequence[str]) -> None:
         """Say what a person should know before a training."""
-        self.warnings.setText("\n".join(f"\N{WARNING SIGN} {sentence}" for sentence in sentences))
+        self.warnings.setText(warned(sentences))
         self.warnings.setVisible(bool(sentences))
 
     def running(self, on: bool) -> None:
@@ -214,20 +204,6 @@ class TrainForm:
             self.bar.setValue(0)
             self.state.setText("reads the movies and measures the device ...")
             self.about.setText("")
-
-
-def beside(*widgets: QWidget) -> QWidget:
-    """Several controls in one row.
-
-    Args:
-        widgets: from left to right.
-    """
-    whole = QWidget()
-    line = QHBoxLayout(whole)
-    line.setContentsMargins(0, 0, 0, 0)
-    for widget in widgets:
-        line.addWidget(widget, 1)
-    return whole
 
 
 def in_words(seconds: float) -> str:

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from pssr.api import train as train
     from pssr.config import Config as Config
     from pssr.config import preset as preset
+    from pssr.config import read_config as read_config
     from pssr.crappify.chain import Crappifier as Crappifier
     from pssr.crappify.chain import crappifier as crappifier
+    from pssr.data.intensity import Intensity as Intensity
+    from pssr.data.intensity import measure as measure
     from pssr.errors import ChoiceNeeded as ChoiceNeeded
     from pssr.errors import ConfigError as ConfigError
     from pssr.errors import ModelError as ModelError
@@ -45,12 +48,14 @@ if TYPE_CHECKING:
     from pssr.training.events import Step as Step
     from pssr.training.events import Validated as Validated
     from pssr.training.fit import fit as fit
+    from pssr.training.log import read_log as read_log
 
 _HOMES = {
     "ChoiceNeeded": "pssr.errors",
     "Config": "pssr.config",
     "ConfigError": "pssr.errors",
     "Crappifier": "pssr.crappify.chain",
+    "Intensity": "pssr.data.intensity",
     "ModelError": "pssr.errors",
     "Movie": "pssr.io.stack",
     "Noted": "pssr.predict.events",
@@ -72,10 +77,13 @@ _HOMES = {
     "evaluate": "pssr.api",
     "fit": "pssr.training.fit",
     "load": "pssr.api",
+    "measure": "pssr.data.intensity",
     "movies": "pssr.api",
     "open_stack": "pssr.io.open",
     "preset": "pssr.config",
     "preview": "pssr.api",
+    "read_config": "pssr.config",
+    "read_log": "pssr.training.log",
     "recipe_names": "pssr.recipes",
     "stack_of": "pssr.io.array_stack",
     "train": "pssr.api",

@@ -9,9 +9,8 @@ from typing import Any, Unpack
 import numpy as np
 import torch
 
-from pssr.config import Config
+from pssr.config import Config, read_config
 from pssr.config import preset as named_preset
-from pssr.config import read as read_config
 from pssr.crappify.calibrate import Calibration
 from pssr.crappify.calibrate import calibrate as measured
 from pssr.crappify.chain import STEPS, Step

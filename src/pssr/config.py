@@ -208,7 +208,7 @@ def preset(name: str) -> Config:
     return parse(plain((files("pssr.presets") / f"{name}.yaml").read_text("utf-8")), name)
 
 
-def read(path: Path, base: Config | None = None) -> Config:
+def read_config(path: Path, base: Config | None = None) -> Config:
     """A config from a YAML file.
 
     Args:

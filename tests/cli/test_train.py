@@ -8,7 +8,7 @@ import tifffile
 from small_runs import losses, movie
 
 from pssr.cli.main import app
-from pssr.config import read
+from pssr.config import read_config
 from pssr.errors import ChoiceNeeded, ConfigError
 from pssr.model_file import load
 
@@ -81,7 +81,7 @@ def test_later_words_win_over_earlier_ones(good: Path, tmp_path: Path):
         good, "-o", tmp_path / "a", "--preset", "movie", "--config", tmp_path / "mine.yaml", "--steps", "5",
         "--set", "train.steps=3", "--size", "fast", "--set", "network.edsr={width: 8, blocks: 1}",
     )  # fmt: skip
-    used = read(tmp_path / "a/config.yaml")
+    used = read_config(tmp_path / "a/config.yaml")
     assert (used.train.steps, used.train.lr, used.data.batch, used.frames) == (3, 0.002, 2, 3)
 
 

@@ -110,8 +110,20 @@ def test_what_is_on_screen_is_known(viewer, movie, wait):
 
     mito, _ = shown(viewer, pssr.open_stack(movie))
     viewer.dims.set_current_step(0, 2)
-    assert step_of(mito, viewer.dims.point) == {"T": 2, "Z": 0}
+    assert step_of(mito, viewer.dims) == {"T": 2, "Z": 0}
     viewer.reset_view()
     wait(lambda: field_of(mito) == (slice(0, 8), slice(0, 10)), seconds=5)
     viewer.scene.camera.zoom *= 8
     wait(lambda: field_of(mito)[0].stop - field_of(mito)[0].start < 8, seconds=5)
+
+
+def test_the_frame_on_screen_is_known_where_layers_count_in_other_units(viewer):
+    from napari_pssr.layers import step_of
+
+    words = {"axis_labels": ("t", "y", "x"), "units": ("s", "um", "um")}
+    slow = viewer.add_image(np.zeros((5, 8, 8)), scale=(1.0, 1, 1), **words)
+    fast = viewer.add_image(
+        np.zeros((5, 8, 8)), scale=(1000.0, 1, 1), **(words | {"units": ("ms", "um", "um")})
+    )
+    viewer.dims.set_current_step(0, 3)
+    assert step_of(slow, viewer.dims)["T"] == step_of(fast, viewer.dims)["T"] == 3

@@ -54,3 +54,21 @@ def test_everything_that_the_manifest_names_is_there():
     for name in names:
         module, _, attribute = name.partition(":")
         assert callable(getattr(importlib.import_module(module), attribute))
+
+
+def test_the_widgets_are_in_the_menus_and_open_from_them(viewer, wait):
+    from npe2 import PluginManager
+
+    PluginManager.instance().discover()
+    from napari._app_model import get_app_model
+
+    menus = get_app_model().menus
+    found = {
+        item.command.id
+        for menu in ("napari/layers/filter", "napari/layers/visualize", "napari/layers/measure")
+        for item in menus.get_menu(menu)
+        if hasattr(item, "command")
+    }
+    assert found >= {f"pssr-toolkit.{name}" for name in ("restore", "train", "compare", "calibrate")}
+    get_app_model().commands.execute_command("pssr-toolkit.restore").result()
+    wait(lambda: any("Restore" in name for name in viewer.window.dock_widgets))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import config, losses, movie
 
-from pssr.config import read
+from pssr.config import read_config
 from pssr.training.distributed import World
 from pssr.training.events import PhaseStarted
 from pssr.training.fit import fit
@@ -92,7 +92,7 @@ def test_what_was_measured_is_kept_and_not_measured_again(tmp_path: Path):
         event for event in fit(asked, [movie()], tmp_path / "run") if isinstance(event, PhaseStarted)
     )
     list(fit(asked, [movie()], tmp_path / "run"))
-    kept = read(tmp_path / "run/config.yaml")
+    kept = read_config(tmp_path / "run/config.yaml")
     assert (kept.data.batch, kept.train.lr) == (64, pytest.approx(first.lr, rel=10))
     assert kept.train.precision in {"fp32", "bf16"}
     more = asked.changed({"train.steps": 5})

@@ -25,7 +25,7 @@ def config(
     # Imported here: the command line parses its words before anything else is loaded.
     from pssr.assignments import assignments
     from pssr.config import preset as named_preset
-    from pssr.config import read
+    from pssr.config import read_config
 
-    chosen = read(file) if file else named_preset(preset)
+    chosen = read_config(file) if file else named_preset(preset)
     print(chosen.changed(assignments(settings or [])).to_yaml(), end="")

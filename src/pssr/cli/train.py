@@ -176,7 +176,7 @@ def first_process() -> bool:
 
 def begun(preset: str | None, config: Path | None, init: Path | None) -> "Config":
     """The settings before any named ones: of the file, the preset, or the model to start from."""
-    from pssr.config import Train, read
+    from pssr.config import Train, read_config
     from pssr.config import preset as named_preset
     from pssr.model_file import load
 
@@ -184,7 +184,7 @@ def begun(preset: str | None, config: Path | None, init: Path | None) -> "Config
         base = load(init).config.model_copy(update={"train": Train(), "init": None})
     else:
         base = named_preset(preset or "movie")
-    return read(config, base) if config else base
+    return read_config(config, base) if config else base
 
 
 def leave_for_now(received: list[int]) -> None:

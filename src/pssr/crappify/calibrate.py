@@ -92,7 +92,7 @@ def calibrate(
     lows: Sequence[Num[np.ndarray, "t y x"]],
     *,
     highs: Sequence[Num[np.ndarray, "t high_y high_x"]] = (),
-    dark: Num[np.ndarray, "t y x"] | None = None,
+    dark: Num[np.ndarray, "dark_t dark_y dark_x"] | None = None,
     align: bool = False,
 ) -> Calibration:
     """Measure a microscope's noise in its low-resolution stacks, and its blur if the same fields are given sharp.

@@ -38,11 +38,11 @@ def cut_log(log: Path, step: int) -> None:
         log: of the run; it may be absent.
         step: the last one to remember.
     """
-    kept = [json.dumps(entry) + "\n" for entry in entries(log) if _step(entry) <= step]
+    kept = [json.dumps(entry) + "\n" for entry in read_log(log) if _step(entry) <= step]
     write_whole(log, "".join(kept).encode())
 
 
-def entries(log: Path) -> list[dict[str, Any]]:
+def read_log(log: Path) -> list[dict[str, Any]]:
     """All lines that are whole; none where there is no log.
 
     Args:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pssr.config import Config, read
+from pssr.config import Config, read_config
 from pssr.errors import ConfigError
 from pssr.io.atomic import write_whole
 
@@ -99,7 +99,7 @@ def settled(folder: Path, asked: Config) -> Config:
     if not path.is_file():
         # A pipe would be waited for, and a link that leads nowhere replaced.
         raise ConfigError(f"{path}: is no regular file; remove it, or choose another folder")
-    kept = read(path)
+    kept = read_config(path)
     measured = {
         "train.precision": (asked.train.precision == "auto", kept.train.precision),
         "train.lr": (asked.train.lr == 0, kept.train.lr),

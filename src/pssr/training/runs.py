@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pssr.config import read
+from pssr.config import read_config
 from pssr.errors import ConfigError, ReadError
 from pssr.training.lock import NAME as LOCK
-from pssr.training.log import entries
+from pssr.training.log import read_log
 
 if sys.platform != "win32":
     import fcntl
@@ -132,7 +132,7 @@ def _looked_at(folder: Path) -> RunSummary | None:
 def _summary(folder: Path) -> RunSummary:
     told, note = _told(folder / LOG)
     try:
-        steps = read(folder / CONFIG).train.steps
+        steps = read_config(folder / CONFIG).train.steps
     except ConfigError as error:
         steps, note = None, str(error)
     best = max((entry for entry in told if _number(entry, "psnr") is not None), key=_psnr, default={})
@@ -165,7 +165,7 @@ def _state(told: Sequence[dict[str, Any]], step: int, steps: int | None) -> Stat
 def _told(log: Path) -> tuple[list[dict[str, Any]], str]:
     """All lines of a log that are whole, and why it cannot be read where it cannot."""
     try:
-        return entries(log), ""
+        return read_log(log), ""
     except OSError as error:
         return [], f"{log.name}: cannot be read ({error.strerror})"
 

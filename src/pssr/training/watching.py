@@ -9,7 +9,7 @@ from pssr.predict.events import Noted
 from pssr.training.board import Board, board
 from pssr.training.curves import curves
 from pssr.training.events import Validated
-from pssr.training.log import entries, write_log
+from pssr.training.log import read_log, write_log
 from pssr.training.prepare import Job
 from pssr.training.run import Run
 from pssr.training.steps import Learned
@@ -70,7 +70,7 @@ class Watch:
         }  # fmt: skip
         write_whole(run.sample(step), found.picture)
         write_log(run.log, step=step, **scores)
-        write_whole(run.curves, curves(entries(run.log)))
+        write_whole(run.curves, curves(read_log(run.log)))
         self.board.scalars(step, {f"held-back/{name}": value for name, value in scores.items()})
         self.board.picture(step, "held-back", found.picture)
         return Validated(step, found.psnr, bicubic, found.ssim, found.difference, run.sample(step))
