@@ -78,6 +78,7 @@ def test_a_real_movie_from_the_file_to_a_restored_layer_in_its_place(
     assert apart(layer, shown, 1, 2) > CLOSE
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_long_stack_needs_little_memory_and_the_window_stays_awake(
     viewer, restore, tmp_path, wait, record_property
@@ -113,5 +114,4 @@ def test_a_long_stack_needs_little_memory_and_the_window_stays_awake(
           f"99 % below {1000 * np.percentile(gaps, 99):.0f} ms of {len(gaps)}")  # fmt: skip
     whole = frames * (2 * side) ** 2 * 2
     assert late - early < max(0.05 * early, 0.3 * whole)
-    # Not the longest one: other tests run beside it.
-    assert np.percentile(gaps, 99) < LATENCY_S
+    assert max(gaps) < LATENCY_S
