@@ -37,21 +37,21 @@ def test_an_unknown_setting_in_a_file_is_refused(tmp_path: Path):
     path = tmp_path / "my.yaml"
     path.write_text("train: {stps: 3}")
     with pytest.raises(ConfigError, match=r"my.yaml: train.stps: no such setting; did you mean 'steps'"):
-        config.read(path)
+        config.read_config(path)
 
 
 def test_a_file_that_is_not_yaml_or_not_there_is_refused(tmp_path: Path):
     (tmp_path / "bad.yaml").write_text("a: [")
     with pytest.raises(ConfigError, match="is not YAML"):
-        config.read(tmp_path / "bad.yaml")
+        config.read_config(tmp_path / "bad.yaml")
     with pytest.raises(ConfigError, match="cannot be read"):
-        config.read(tmp_path / "absent.yaml")
+        config.read_config(tmp_path / "absent.yaml")
 
 
 def test_yaml_that_would_make_python_objects_is_refused(tmp_path: Path):
     (tmp_path / "evil.yaml").write_text("seed: !!python/object/apply:os.system ['true']")
     with pytest.raises(ConfigError, match="is not YAML"):
-        config.read(tmp_path / "evil.yaml")
+        config.read_config(tmp_path / "evil.yaml")
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest():
@@ -92,4 +92,4 @@ def test_settings_that_are_no_regular_file_are_not_waited_for(tmp_path: Path):
     ):
         path = tmp_path / f"{name}.yaml" if name else tmp_path
         with pytest.raises(ConfigError, match=rf"cannot be read \(.*{why}.*\); check the path"):
-            config.read(path)
+            config.read_config(path)
