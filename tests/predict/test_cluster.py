@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import dask
 import numpy as np
 import psutil
 import pytest
@@ -239,6 +240,8 @@ def test_two_commands_may_use_the_same_workers(predictor, address, good_movie, t
     for _ in range(20):
         for one in steps:
             next(one, None)
+            # Arrays of the caller's are computed as before, now and when all is done.
+            assert dask.config.get("scheduler", None) is None
     assert [content(path) for path in targets] == [content(path) for path in expected]
 
 

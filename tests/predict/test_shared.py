@@ -304,7 +304,7 @@ def test_a_block_that_was_not_marked_is_left(predictor, source, target, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("reached", ["the last mark", "marks moved", "the name"])
+@pytest.mark.parametrize("reached", ["the last mark", "marks moved", "taken", "the name"])
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_whoever_comes_after_one_that_died_while_finishing_ends_it(
     predictor, source, target, tmp_path: Path, reached, overwrite
@@ -321,6 +321,8 @@ def test_whoever_comes_after_one_that_died_while_finishing_ends_it(
         # As `finish` leaves it when it is killed between two of its steps.
         copy(once, part)
         (part / ".pssr").rename(done)
+    if reached == "taken":
+        part.rename(part.with_name(f"{part.name}.{'0' * 32}"))
     if reached == "the name":
         if target.exists():
             shutil.rmtree(target)
@@ -360,6 +362,27 @@ def test_two_that_finish_at_once_leave_one_file(predictor, source, target, tmp_p
         assert names(tmp_path) == ["kept", "once.ome.zarr", "out.ome.zarr"]
         if not overwrite:
             shutil.rmtree(target)
+
+
+def test_what_a_slow_process_was_writing_when_the_file_got_its_name_is_not_in_it(
+    predictor, source, target, tmp_path: Path, monkeypatch
+):
+    once = Worker(predictor, source, tmp_path / "once.ome.zarr").alone()
+    worker = Worker(predictor, source, target)
+    worker.files.begin()
+    worker.restore(worker.files.left())
+    rename = Path.rename
+
+    def late(path: Path, to: Path) -> Path:
+        # As zarr begins a chunk; from then on the folder has another name.
+        if path == tmp_path / "out.ome.zarr.part":
+            (path / "0" / "c" / "0.0123456789abcdef.partial").write_bytes(b"half")
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "rename", late)
+    worker.finish()
+    assert content(target) == content(once)
+    assert names(tmp_path) == ["once.ome.zarr", "out.ome.zarr"]
 
 
 def test_one_that_comes_too_late_is_told_and_leaves_nothing(predictor, source, target, tmp_path: Path):

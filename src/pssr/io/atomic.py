@@ -2,10 +2,11 @@
 
 import io
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pssr.errors import WriteError
+from pssr.errors import PssrError, WriteError
 
 
 def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
@@ -19,6 +20,26 @@ def write_all(file: io.FileIO, data: bytes | memoryview) -> None:
         left = left[file.write(left) :]
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What the disk says, in words.
+
+    Args:
+        path: the final name.
+
+    Raises:
+        WriteError: the disk is full, or the folder cannot be written to.
+    """
+    try:
+        yield
+    except PssrError:
+        raise
+    except OSError as error:
+        raise WriteError(
+            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
+        ) from error
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file under `.part`, force it to disk, and rename it: what was there before stays until then.
 
@@ -30,18 +51,17 @@ def write_whole(path: Path, content: bytes) -> None:
         WriteError: the disk is full, or the folder cannot be written to.
     """
     part = path.with_name(path.name + ".part")
-    try:
-        # What a process that was killed left, or a link that somebody else put there, is not written into.
-        part.unlink(missing_ok=True)
-        # As readable as it will be under its name: the umask cannot be asked for without changing it for all threads.
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
+    with writing(path):
+        try:
+            # What a process that was killed left, or a link that somebody else put there, is not written into.
             part.unlink(missing_ok=True)
-        raise WriteError(
-            f"{path}: cannot be written ({error.strerror}); free some space or choose another folder"
-        ) from error
+            # As readable as it will be under its name: the umask cannot be asked for without changing it for all threads.
+            with part.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        except OSError:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import uuid
 from collections.abc import Generator as Closable
 from collections.abc import Iterator, Sequence
@@ -19,10 +20,11 @@ from distributed.utils import silence_logging_cmgr
 
 from pssr.errors import ConfigError, PssrError, WriteError
 from pssr.model_file import Model
+from pssr.predict.engine import Engine
 from pssr.predict.events import Event, Noted, Progress, Written
 from pssr.predict.files import FileWords, Plan, planned
 from pssr.predict.shards import begun, restored_block, shared_files
-from pssr.predict.shared import Block, planes_of
+from pssr.predict.shared import Block, SharedFiles, planes_of
 from pssr.predict.unfinished import FinishedElsewhere
 
 if TYPE_CHECKING:
@@ -68,34 +70,43 @@ class Worker(WorkerPlugin):
         self.name = f"pssr-{uuid.uuid4().hex}"
 
     def setup(self, worker: Any) -> None:  # noqa: ARG002 - dask's words
-        """Called by dask when the worker begins, or joins later."""
-        # Imported here: a predictor knows how to be restored by many.
-        from pssr.predict.predictor import Predictor
-
-        errand = self._errand
-        if errand.threads:
-            torch.set_num_threads(errand.threads)
-        names, models = zip(*errand.models, strict=True)
-        settings = dict(errand.settings)
-        made = Predictor.of(
-            *models, device=settings.pop("device"), precision=settings.pop("precision"),
-            names=names, trust=settings.pop("trust"),
-        )  # fmt: skip
-        # It writes under the precision that was measured where the errand came from.
-        predictor = replace(made, **settings)
-        self.files = shared_files(predictor, errand.plan, errand.target, errand.words)
-        self.engines = predictor.engines(spread=bool(errand.plan.noises))
+        """Called by dask when the worker begins, or joins later; as long as it lasts, dask hears nothing of the worker."""
+        self._opening = threading.Lock()
+        self._opened: tuple[SharedFiles, list[Engine]] | None = None
 
     def restore(self, block: Block) -> None:
         """Restore one block, unless another worker has done so."""
-        self.files.join()
-        if block not in self.files.left():
+        with self._opening:
+            if self._opened is None:
+                self._opened = _opened(self._errand)
+        files, engines = self._opened
+        files.join()
+        if block not in files.left():
             return
-        steps = restored_block(self._errand.plan, self.engines, self.files, block, self._errand.words)
+        steps = restored_block(self._errand.plan, engines, files, block, self._errand.words)
         with closing(steps):
             for _ in steps:
                 pass
-        self.files.mark(block)
+        files.mark(block)
+
+
+def _opened(errand: Errand) -> tuple[SharedFiles, list[Engine]]:
+    """The files to be filled, and the model on this worker's device."""
+    # Imported here: a predictor knows how to be restored by many.
+    from pssr.predict.predictor import Predictor
+
+    if errand.threads:
+        torch.set_num_threads(errand.threads)
+    names, models = zip(*errand.models, strict=True)
+    settings = dict(errand.settings)
+    made = Predictor.of(
+        *models, device=settings.pop("device"), precision=settings.pop("precision"),
+        names=names, trust=settings.pop("trust"),
+    )  # fmt: skip
+    # It writes under the precision that was measured where the errand came from.
+    predictor = replace(made, **settings)
+    files = shared_files(predictor, errand.plan, errand.target, errand.words)
+    return files, predictor.engines(spread=bool(errand.plan.noises))
 
 
 def restore_block(name: str, block: Block) -> int:
@@ -161,9 +172,9 @@ def _restored(
         if not client.scheduler_info(n_workers=1)["workers"]:
             yield Noted(f"the scheduler at {address} has no workers yet; waits for them")
         try:
-            client.register_plugin(plugin)
+            _register(client, plugin)
             futures = client.map(partial(restore_block, plugin.name), blocks, retries=RETRIES, pure=False)
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 done += future.result()
                 yield done
         except KilledWorker as error:
@@ -181,6 +192,18 @@ def _restored(
             # Workers that are not ours stay, and others may join them.
             with suppress(KeyError, OSError, ValueError, CancelledError, TimeoutError):
                 client.unregister_worker_plugin(plugin.name)
+
+
+def _register(client: Client, plugin: Worker) -> None:
+    """Make a plugin known to all workers, those that come later among them."""
+    for left in reversed(range(RETRIES)):
+        try:
+            client.register_plugin(plugin)
+            return
+        except OSError:
+            # As when one of the workers dies in this moment.
+            if not left or client.status != "running":
+                raise
 
 
 def _errand(
@@ -209,6 +232,8 @@ def _client(workers: int | None, address: str | None) -> Iterator[Client]:
                 LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
+                    # What takes seconds to import is imported before dask waits for signs of life.
+                    preload=[__name__],
                     # A worker that it paused for lack of memory would never go on.
                     memory_limit=None,
                     # On a port that is free: the usual one belongs to the first of several commands.
@@ -220,7 +245,8 @@ def _client(workers: int | None, address: str | None) -> Iterator[Client]:
                 )
             )
         try:
-            client = stack.enter_context(Client(where, timeout=ANSWERS_S))
+            # A dask that the caller works with stays the one that his arrays are computed by.
+            client = stack.enter_context(Client(where, timeout=ANSWERS_S, set_as_default=False))
         except OSError as error:
             raise WriteError(f"scheduler: {address} does not answer ({error}); check the address") from error
         except ValueError as error:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pssr.io.atomic import writing
 from pssr.io.write_zarr import CHUNK_PX
 from pssr.predict.job import Job, Run
 from pssr.predict.outputs import Answer, Outputs
 from pssr.predict.tiles import Box
-from pssr.predict.unfinished import UnfinishedZarr, told
+from pssr.predict.unfinished import UnfinishedZarr
 
 FRAMES = 8  # of a block: the frames at its ends are read twice, and little is lost with it
 REGION_PX = CHUNK_PX  # side of a block in low-resolution pixels: whole chunks at any scale
@@ -182,7 +183,7 @@ class BlockWriter:
         for number, where, plane in self._outputs.placed(place, answer):
             file = self._files[number]
             file.check()
-            with told(file.path):
+            with writing(file.path):
                 if self._at is None:
                     file.sink.put(where, plane)
                 else:

@@ -11,13 +11,13 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pssr.errors import ConfigError, PssrError, WriteError
-from pssr.io.atomic import write_whole
+from pssr.errors import ConfigError, WriteError
+from pssr.io.atomic import write_whole, writing
 from pssr.io.open import open_stack
 from pssr.io.replace import remove, replace_with
 from pssr.io.write import StackWriter
@@ -70,7 +70,7 @@ class UnfinishedZarr:
             WriteError: something else is in the way.
         """
         for _ in range(TRIES):
-            if not self._part.exists():
+            if not self._part.exists() and not self._given_back():
                 self._make()
             with suppress(FinishedElsewhere):
                 return self.join()
@@ -111,7 +111,7 @@ class UnfinishedZarr:
         }  # fmt: skip
         remove(self._done)
         try:
-            with told(self.path):
+            with writing(self.path):
                 ZarrSink(own, self._content, compression=self._compression).begin()
                 (own / MARKS).mkdir()
                 write_whole(own / MARKS / ABOUT, json.dumps(about).encode())
@@ -159,7 +159,7 @@ class UnfinishedZarr:
             coarser: whether the coarser copies of planes are absent as yet.
         """
         try:
-            with told(self.path):
+            with writing(self.path):
                 for mark in sorted(self._marks.glob("*.json")):
                     if mark.stem.isdecimal():
                         self.sink.see_ranges([pair or (math.inf, -math.inf) for pair in _read(mark)])
@@ -184,23 +184,43 @@ class UnfinishedZarr:
             self._marks.rename(self._done)
         except FileNotFoundError:
             # Whoever has moved them is about to do the rest, unless it has died.
-            for _ in range(TRIES):
-                if not self._is_there():
-                    break
-                time.sleep(WAIT_S)
+            _wait_while(self._is_there)
         if self._is_there():
-            # What was being written when a process died.
-            remove(*self._part.rglob("*.partial"))
-            try:
-                with told(self.path):
-                    replace_with(self.path, self._part, overwrite)
-            except WriteError:
-                if self._is_there():
-                    raise
+            self._name(overwrite)
+        _wait_while(self._taken)
         self._clear()
         if not self.path.exists():
             raise self._gone()
         remove(self._done, *self.path.parent.glob(f"{glob.escape(self.path.name)}.{'?' * 32}.part"))
+
+    def _name(self, overwrite: bool) -> None:
+        """Rename it to one of its own first, which one process alone succeeds in."""
+        own = self._part.with_name(f"{self._part.name}.{uuid.uuid4().hex}")
+        with suppress(FileNotFoundError):
+            self._part.rename(own)
+        if not own.exists():
+            return
+        # What was being written when a process died; under this name there can be no more of it.
+        remove(*own.rglob("*.partial"))
+        try:
+            with writing(self.path):
+                replace_with(self.path, own, overwrite)
+        except WriteError:
+            self._given_back()
+            if self._is_there():
+                raise
+
+    def _taken(self) -> list[Path]:
+        """What a process is about to put under its name, unless it has died."""
+        return list(self._part.parent.glob(f"{glob.escape(self._part.name)}.{'?' * 32}"))
+
+    def _given_back(self) -> bool:
+        """Whether it is where it can be joined again, after it was to get its name and did not."""
+        for own in self._taken():
+            with suppress(OSError):
+                own.rename(self._part)
+                return True
+        return False
 
     def _is_there(self) -> bool:
         return (self._part / "0" / "zarr.json").exists()
@@ -214,6 +234,14 @@ class UnfinishedZarr:
         return FinishedElsewhere(
             f"{self.path}: was completed, or begun anew, by another process; look at what is there"
         )
+
+
+def _wait_while(true: Callable[[], object]) -> None:
+    """For a second at most."""
+    for _ in range(TRIES):
+        if not true():
+            return
+        time.sleep(WAIT_S)
 
 
 def lacks_its_name(writer: StackWriter) -> bool:
@@ -254,19 +282,6 @@ def _places(path: Path) -> tuple[Path, Path, Path]:
     """Of the unfinished file, its marks, and its marks once all of it is complete."""
     part = path.with_name(path.name + ".part")
     return part, part / MARKS, part.with_name(part.name + DONE)
-
-
-@contextmanager
-def told(path: Path) -> Iterator[None]:
-    """What the disk says, in words."""
-    try:
-        yield
-    except PssrError:
-        raise
-    except OSError as error:
-        raise WriteError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
-        ) from error
 
 
 def _read(path: Path) -> Any:
