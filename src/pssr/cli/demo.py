@@ -64,3 +64,7 @@ def demo(
     print("texture: high-frequency energy against the truth's, 1 is right.")
     for path in table.files:
         report(str(path))
+    report(
+        f"in napari (extra napari): napari {out / 'low.ome.tif'} {out / 'restored.ome.tif'} --plugin pssr-toolkit, "
+        f"and in Restore the model {out / 'runs' / 'movie'}"
+    )
