@@ -198,7 +198,7 @@ def beside(*widgets: QWidget) -> QWidget:
     line = QHBoxLayout(whole)
     line.setContentsMargins(0, 0, 0, 0)
     for widget in widgets:
-        line.addWidget(widget, 1)
+        line.addWidget(widget)
     return whole
 
 

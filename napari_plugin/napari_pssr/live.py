@@ -18,6 +18,7 @@ SETTLE_MS = 60  # that sliders and fields rest before they are looked at
 BUDGET_S = 1.0  # that a preview may take
 FIRST_PX = 64  # side of the first field, from which the speed is learned
 LEAST_PX = 32
+FASTER = 1.3  # times, from which on a larger field is restored
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +112,7 @@ class LivePreview(QObject):
         self._subject, self._asked = None, None
         self._timer.stop()
         self._latest.forget()
-        self._measured = None
+        self._measured = self._px_per_s = None
         if self.layer is not None:
             self._viewer.layers.remove(self._shown)
         self._shown = None
@@ -126,11 +127,11 @@ class LivePreview(QObject):
         at, whole = step_of(layer, self._viewer.dims, along), field_of(layer)
         if any(part.stop <= part.start for part in whole):
             return
-        now = (at, whole, self._px_per_s is None)
-        if now == self._asked:
+        part = self._part(whole)
+        if (at, part) == self._asked:
             return
-        self._asked = now
-        question = Question(predictor, layer, along, at, self._part(whole), whole)
+        self._asked = at, part
+        question = Question(predictor, layer, along, at, part, whole)
         self.said.emit(f"restoring frame {at[predictor.model.config.axis]} ...")
         self._latest.ask(lambda: self._restored(question))
 
@@ -166,7 +167,10 @@ class LivePreview(QObject):
         if self._subject is None or question.layer not in self._viewer.layers:
             return
         rows, columns = question.field
-        self._px_per_s = (rows.stop - rows.start) * (columns.stop - columns.start) / max(answer.seconds, 1e-3)
+        speed = (rows.stop - rows.start) * (columns.stop - columns.start) / max(answer.seconds, 1e-3)
+        # Small fields are slow for their size: a field grows as long as that is worth it, and never shrinks again.
+        if self._px_per_s is None or speed > FASTER * self._px_per_s:
+            self._px_per_s = speed
         self._show(answer)
         covered = question.field == question.whole
         part = "" if covered else "; its middle, zoom in for the whole view"

@@ -137,6 +137,24 @@ def wait(application) -> Callable:
 
 
 @pytest.fixture
+def settle(application) -> Callable:
+    """`settle(preview)` lets the window live until a live preview has had nothing to do for half a second."""
+
+    def rested(preview) -> None:
+        since = time.monotonic()
+
+        def idle() -> bool:
+            nonlocal since
+            if preview.layer is None or preview._latest.busy:
+                since = time.monotonic()
+            return time.monotonic() - since > 0.5
+
+        until(idle, application)
+
+    return rested
+
+
+@pytest.fixture
 def said(application) -> Iterator[list]:
     """Notifications of napari, as (severity, sentence)."""
     from napari.utils.notifications import notification_manager

@@ -48,7 +48,7 @@ def apart(one, other, t: float, scale: int) -> float:
 
 
 def test_a_real_movie_from_the_file_to_a_restored_layer_in_its_place(
-    viewer, restore, data_folder, wait, picture
+    viewer, restore, data_folder, wait, settle, picture
 ):
     path = data_folder / "czi_readers" / "Airyscan_T3_C2_live_mito_microtubule.czi"
     layers = viewer.open(path, plugin="pssr-toolkit")
@@ -59,7 +59,7 @@ def test_a_real_movie_from_the_file_to_a_restored_layer_in_its_place(
     restore.form.preview.click()
     wait(lambda: restore.live.layer is not None)
     assert time.monotonic() - begun < 10
-    wait(lambda: not restore.live._latest.busy)
+    settle(restore.live)
     preview = restore.live.layer
     plane = preview.data.copy()
     first = np.rint(np.asarray(preview.data_to_world((-0.5, -0.5))) / layer.scale[-2:] + 0.5).astype(int)

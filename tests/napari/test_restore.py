@@ -72,7 +72,7 @@ def test_the_preview_restores_only_what_is_on_screen(viewer, restore, run_folder
     viewer.dims.set_current_step(0, 0)
     viewer.scene.camera.zoom *= 4
     restore.form.preview.click()
-    wait(lambda: restore.live.layer is not None and not restore.live._latest.busy)
+    wait(lambda: restore.live.layer is not None)
     from napari_pssr.layers import field_of
 
     rows, columns = field_of(layer)
@@ -83,6 +83,21 @@ def test_the_preview_restores_only_what_is_on_screen(viewer, restore, run_folder
     np.testing.assert_array_equal(shown.data, fine)
     first = np.asarray(layer.data_to_world((0, rows.start - 0.5, columns.start - 0.5)))[1:]
     np.testing.assert_allclose(shown.data_to_world((-0.5, -0.5)), first, atol=1e-9)
+
+
+def test_the_preview_grows_until_it_covers_the_view(viewer, restore, run_folder, good_movie, wait):
+    layer = add(viewer, np.tile(good_movie[:3], (1, 3, 3)))
+    height, width = layer.data.shape[1:]
+    whole = expected(run_folder, layer)[1]
+    viewer.dims.set_current_step(0, 1)
+    restore.form.preview.click()
+    wait(lambda: restore.live.layer is not None)
+    shown = restore.live.layer
+    # From its middle, which is there at once.
+    assert shown.data.size < 4 * height * width
+    wait(lambda: shown.data.shape == (2 * height, 2 * width))
+    np.testing.assert_array_equal(shown.data, whole)
+    wait(lambda: restore.form.state.text().endswith(" s"))
 
 
 def test_the_shortcut_turns_the_preview_on_and_off(viewer, restore, low, wait):
