@@ -91,7 +91,12 @@ def stack_of_layer(layer: Image, along: str = "T") -> tuple[Stack, int]:
     data = layer.data[0] if layer.multiscale else layer.data
     sizes = dict(zip(axes, _units_of(layer, axes), strict=True))
     spacing = {axis: size for axis, size in sizes.items() if axis != "T" and size is not None}
-    return stack_of(data, axes=axes, name=layer.name, spacing_um=spacing, interval_s=sizes.get("T")), 0
+    moved = dict(zip(axes, np.asarray(layer.translate) / layer.scale, strict=True))
+    origin = {axis: float(moved[axis]) * size for axis, size in spacing.items() if moved[axis]}
+    made = stack_of(
+        data, axes=axes, name=layer.name, spacing_um=spacing, interval_s=sizes.get("T"), origin_um=origin
+    )
+    return made, 0
 
 
 def _units_of(layer: Image, axes: str) -> list[float | None]:
@@ -205,6 +210,7 @@ def layers_of(stack: Stack) -> list[tuple[Any, dict[str, Any], str]]:
         words = {
             "name": f"{named(stack)} {channel}" if several else named(stack),
             "scale": [_distance(stack, axis) for axis in axes],
+            "translate": [stack.origin_um.get(axis, 0.0) for axis in axes],
             "units": [UNITS[axis] if _known(stack, axis) else "pixel" for axis in axes],
             "axis_labels": [axis.lower() for axis in axes],
             "contrast_limits": limits_of(stack, c),

@@ -206,6 +206,8 @@ def _write(path: Path, planes: np.ndarray, material: Material, coarser: int) -> 
         channels=[material.name],
         spacing_um={} if pixel is None else {"Y": pixel * coarser, "X": pixel * coarser},
         interval_s=material.interval_s,
+        # Low-resolution pixels are means: their centres lie between those of the truth.
+        origin_um={} if pixel is None else dict.fromkeys("YX", pixel * (coarser - 1) / 2),
         provenance={"program": "pssr demo"},
         overwrite=True,
     ) as writer:

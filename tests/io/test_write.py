@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pssr.errors import ConfigError, ShapeError, WriteError
+from pssr.io.content import NAMESPACE
 from pssr.io.open import open_stack
 from pssr.io.write import StackWriter
-from pssr.io.write_tiff import NAMESPACE
 
 SIZES = {"T": 3, "C": 2, "Z": 1, "Y": 6, "X": 8}
 

@@ -69,8 +69,10 @@ def test_any_array_is_a_stack(viewer):
     assert axes_of(plain, "T") == "TYX"
     assert axes_of(plain, "Z") == "ZYX"
     assert stack_of_layer(plain)[0].spacing_um == {}
-    fine = viewer.add_image(np.zeros((5, 8, 8)), scale=(1, 250, 250), units=("s", "nm", "nm"))
-    assert stack_of_layer(fine)[0].spacing_um == pytest.approx({"Y": 0.25, "X": 0.25})
+    where = {"scale": (1, 250, 250), "translate": (0, 0, 3000), "units": ("s", "nm", "nm")}
+    fine, _ = stack_of_layer(viewer.add_image(np.zeros((5, 8, 8)), **where))
+    assert fine.spacing_um == pytest.approx({"Y": 0.25, "X": 0.25})
+    assert fine.origin_um == pytest.approx({"X": 3.0})
     pyramid = viewer.add_image([np.zeros((5, 8, 8)), np.zeros((5, 4, 4))], multiscale=True)
     assert stack_of_layer(pyramid)[0].sizes["Y"] == 8
 

@@ -160,6 +160,14 @@ def test_every_second_frame_is_twice_as_far_apart(predictor, low, tmp_path: Path
     assert (open_stack(target).sizes["T"], open_stack(target).interval_s) == (4, 1.0)
 
 
+@pytest.mark.parametrize("name", ["out.ome.tif", "out.ome.zarr"])
+def test_a_restored_field_says_where_it_lies(predictor, low, tmp_path: Path, name):
+    source = write(tmp_path / "low.ome.tif", low, PhysicalSizeX=0.4, PhysicalSizeY=0.4)
+    target = predictor.predict_file(source, tmp_path / name, y=slice(11, 30))
+    # The first of two fine pixels in the place of one lies a quarter of it before its centre.
+    assert open_stack(target).origin_um == pytest.approx({"Y": 0.4 * (11 - 0.25), "X": 0.4 * -0.25})
+
+
 def test_parts_that_are_not_there_are_refused(predictor, source, tmp_path: Path):
     with pytest.raises(ChoiceNeeded, match="leaves nothing of 0 to 7"):
         predictor.predict_file(source, tmp_path / "a.tif", t=slice(9, 12))

@@ -47,6 +47,7 @@ def stack_of(
     channels: Sequence[str] = (),
     spacing_um: Mapping[str, float] | None = None,
     interval_s: float | None = None,
+    origin_um: Mapping[str, float] | None = None,
 ) -> Stack:
     """An array of NumPy, dask or Zarr as a stack, for all that takes one.
 
@@ -57,6 +58,7 @@ def stack_of(
         channels: one name for each channel; () names them by number.
         spacing_um: distance between pixels along X and Y and between planes along Z; unknown ones absent.
         interval_s: between frames; None where unknown.
+        origin_um: where the centre of the first pixel lies along X, Y and Z; 0 where absent.
 
     Raises:
         ShapeError: axes that are not those of the array, or pixels that are no numbers.
@@ -86,4 +88,5 @@ def stack_of(
         dict(spacing_um or {}),
         interval_s,
         ArrayReader(array, axes, native),
+        origin_um=dict(origin_um or {}),
     )

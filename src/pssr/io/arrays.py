@@ -38,7 +38,11 @@ def as_xarray(stack: "Stack") -> "xarray.DataArray":
     if stack.interval_s is not None:
         coordinates["T"] = ("T", np.arange(stack.sizes["T"]) * stack.interval_s, {"units": "s"})
     for axis, um in stack.spacing_um.items():
-        coordinates[axis] = (axis, np.arange(stack.sizes[axis]) * um, {"units": "um"})
+        coordinates[axis] = (
+            axis,
+            stack.origin_um.get(axis, 0.0) + np.arange(stack.sizes[axis]) * um,
+            {"units": "um"},
+        )
     return xarray.DataArray(
         as_dask(stack), dims=AXES, coords=coordinates, name=stack.path.name, attrs={"path": str(stack.path)}
     )

@@ -14,6 +14,7 @@ import numpy as np
 from pssr.errors import ConfigError
 from pssr.io.stack import Place
 
+NAMESPACE = "https://pypi.org/project/pssr-toolkit"  # of what OME-XML has no word for
 UNPRINTABLE = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML cannot hold
 SOFTWARE = f"pssr-toolkit {version('pssr-toolkit')}"
 
@@ -30,6 +31,7 @@ class Content:
         spacing_um: distance of pixels along X and Y, of planes along Z; unknown ones absent.
         interval_s: between frames; None where unknown.
         provenance: which model, settings and version made the file.
+        origin_um: where the centre of the first pixel lies along X, Y and Z; 0 where absent.
     """
 
     sizes: Mapping[str, int]
@@ -39,6 +41,7 @@ class Content:
     spacing_um: Mapping[str, float] = field(default_factory=dict)
     interval_s: float | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    origin_um: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,6 +78,9 @@ class Content:
                 raise ConfigError(
                     f"{name}: {what} is {value}; give a number above 0, or leave it out where it is unknown"
                 )
+        for axis, um in self.origin_um.items():
+            if not math.isfinite(um):
+                raise ConfigError(f"{name}: origin_um {axis} is {um}; give a number, or leave it out")
         for colour in self.colours:
             if colour is not None and not re.fullmatch("#[0-9A-Fa-f]{6}", colour):
                 raise ConfigError(f"{name}: {colour!r} is no colour; write it such as '#00FF00'")

@@ -70,6 +70,7 @@ def cropped(
         raise ChoiceNeeded(f"{stack.path}: no channel is chosen; choose among {', '.join(stack.channels)}")
     places = tuple(left["T"]), tuple(channels), tuple(left["Z"])
     rows, columns = ((left[axis].start, left[axis].stop) for axis in "YX")
+    moved = {axis: um * left[axis].start for axis, um in stack.spacing_um.items() if left[axis].start}
     depth = {"Z": stack.spacing_um["Z"] * abs(left["Z"].step)} if "Z" in stack.spacing_um else {}
     numbers = [{number: k for k, number in enumerate(axis)} for axis in places]
     return replace(
@@ -80,6 +81,7 @@ def cropped(
         channels=tuple(stack.channels[c] for c in channels),
         colours=tuple(stack.colours[c] for c in channels) if stack.colours else (),
         spacing_um={**stack.spacing_um, **depth},
+        origin_um={**stack.origin_um, **{axis: um + stack.origin_um.get(axis, 0.0) for axis, um in moved.items()}},
         interval_s=stack.interval_s and stack.interval_s * abs(left["T"].step),
         reader=CropReader(stack.reader, places, rows, columns),
         missing=tuple(

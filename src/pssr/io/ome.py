@@ -1,6 +1,7 @@
 """What the pages of an OME-TIFF mean: its OME-XML, read as data."""
 
 import itertools
+import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -11,12 +12,13 @@ from xml.etree import ElementTree
 import numpy as np
 
 from pssr.errors import ReadError
+from pssr.io.content import NAMESPACE
 from pssr.io.memory import MOST_PLANES
 from pssr.io.scenes import scene_number
 from pssr.io.stack import Place, distinct
 from pssr.io.tiff_check import page_offsets
 from pssr.io.tiff_meaning import Meaning
-from pssr.io.units import SECONDS, UM, known, positive
+from pssr.io.units import SECONDS, UM, finite, known, positive
 
 LARGEST_XML_BYTES = 1 << 26
 
@@ -73,7 +75,20 @@ def of_ome(
         identities=_identities(pixels),
         missing=tuple(place for place, page in zip(_places(count), pages, strict=True) if page < 0),
         advice=_advice(absent),
+        origin_um=_origin(root),
     )
+
+
+def _origin(root: ElementTree.Element) -> dict[str, float]:
+    """As pssr writes it; the positions of planes in others' files are those of a stage, each in its own sense."""
+    said = root.findtext(
+        f"StructuredAnnotations/MapAnnotation[@Namespace='{NAMESPACE}']/Value/M[@K='origin_um']"
+    )
+    try:
+        found = dict(json.loads(said or "{}"))
+        return known({axis: finite(found.get(axis), UM, "um") for axis in "XYZ"})
+    except (TypeError, ValueError):
+        return {}
 
 
 class _Here(NamedTuple):

@@ -16,7 +16,7 @@ from pssr.errors import PssrError, ReadError
 from pssr.io.memory import MOST_PLANES, check_fits
 from pssr.io.scenes import scene_number
 from pssr.io.stack import AXES, Place, ReadPlane, Stack, channel_names, distinct
-from pssr.io.units import SECONDS, UM, known, positive
+from pssr.io.units import SECONDS, UM, finite, known, positive
 from pssr.io.zarr_check import ArrayMetadata, Store, attributes, check_array, inside
 from pssr.io.zarr_chunks import notes_on_chunks
 
@@ -111,11 +111,16 @@ def open_zarr(path: Path, *, scene: str | int | None = None) -> Stack:
     store = Store(path, "" if path.is_dir() else _root(path))
     name, group, about = _image(path, _images(store), scene)
     try:
-        array, named, scale, units = _finest(store, group, about)
+        array, named, scale, shift, units = _finest(store, group, about)
         metadata = check_array(store, array)
         axes = _named(path, named, metadata.shape)
         sizes = {axis: metadata.shape[axes.index(axis)] if axis in axes else 1 for axis in AXES}
         physical = {a: positive(s, UNITS, u) for a, s, u in zip(axes, scale, units, strict=False) if a != "?"}
+        begins = {
+            a: finite(s, UNITS, u)
+            for a, s, u in zip(axes, shift, units, strict=False)
+            if physical.get(a) and s
+        }
         shown = about["omero"].get("channels", [])
         planes = math.prod(sizes[axis] for axis in "TCZ")
         if planes > MOST_PLANES:
@@ -140,6 +145,7 @@ def open_zarr(path: Path, *, scene: str | int | None = None) -> Stack:
         notes=notes_on_chunks(store, array, metadata),
         colours=colours[: sizes["C"]],
         compression=metadata.compression,
+        origin_um=known({axis: begins.get(axis) for axis in "XYZ"}),
     )
 
 
@@ -208,8 +214,10 @@ def _image(
     return names[k] if len(names) > 1 else None, *images[k][1:]
 
 
-def _finest(store: Store, group: str, about: dict[str, Any]) -> tuple[str, list[str], list[float], list[str]]:
-    """Name of the array of the highest resolution; axes, scale and units."""
+def _finest(
+    store: Store, group: str, about: dict[str, Any]
+) -> tuple[str, list[str], list[float], list[float], list[str]]:
+    """Name of the array of the highest resolution; axes, scale, translation and units."""
     axes = about.get("axes") or [{"name": name} for name in "tczyx"]
     axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
     # The first one is the finest, as the format demands.
@@ -217,12 +225,16 @@ def _finest(store: Store, group: str, about: dict[str, Any]) -> tuple[str, list[
     steps = [*level.get("coordinateTransformations", []), *about.get("coordinateTransformations", [])]
     # Without any scale, nothing is known of the size of a pixel.
     scale = [1.0 if any(step.get("type") == "scale" for step in steps) else 0.0] * len(axes)
+    shift = [0.0] * len(axes)
     for step in steps:
         if step.get("type") == "scale":
             scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
+            shift = [a * float(b) for a, b in zip(shift, step["scale"], strict=True)]
+        elif step.get("type") == "translation":
+            shift = [a + float(b) for a, b in zip(shift, step["translation"], strict=True)]
     name = inside(store.path, str(level["path"]))
     units = [_text(axis.get("unit")) or "unknown" for axis in axes]
-    return f"{group}/{name}".strip("/"), [str(axis["name"]).upper() for axis in axes], scale, units
+    return f"{group}/{name}".strip("/"), [str(axis["name"]).upper() for axis in axes], scale, shift, units
 
 
 def _named(path: Path, axes: list[str], shape: tuple[int, ...]) -> str:

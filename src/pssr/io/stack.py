@@ -54,6 +54,7 @@ class Stack:
         compression: of the pixels in the file; None where unknown.
         missing: places (T, C, Z) of planes that the file lacks and that are filled as the person chose.
         companions: other files that hold planes of it.
+        origin_um: along X, Y and Z, where the centre of the first pixel lies, as the file says; 0 where absent.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class Stack:
     compression: str | None = None
     missing: tuple[Place, ...] = field(default=(), repr=False)
     companions: tuple[Path, ...] = field(default=(), repr=False)
+    origin_um: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def pixel_size_um(self) -> float | None:

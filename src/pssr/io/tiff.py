@@ -111,6 +111,7 @@ def _stack(path: Path, meaning: Meaning, looks: Looks, reader: PageReader | RunR
         colours=_colours(meaning, kind),
         compression=looks.compression,
         companions=tuple(path.with_name(name) for name in dict.fromkeys(meaning.homes) if name),
+        origin_um=meaning.origin_um,
     )
     gaps = [(t, c * kind.channels + k, z) for t, c, z in meaning.missing for k in range(kind.channels)]
     return settle(stack, gaps, missing, meaning.advice)

@@ -36,6 +36,7 @@ class Meaning:
         said: type of the pixels by the metadata; empty where they do not say.
         missing: places (T, C, Z) of planes that are announced and nowhere; their page is -1.
         advice: what could be done about those.
+        origin_um: as in `Stack`.
     """
 
     format: str
@@ -54,6 +55,7 @@ class Meaning:
     said: str = ""
     missing: tuple[Place, ...] = ()
     advice: str = "copy it again"
+    origin_um: Mapping[str, float] = field(default_factory=dict)
 
 
 def of_imagej(

@@ -46,12 +46,18 @@ def positive(value: Any, units: Mapping[str, float], unit: str) -> float | None:
         units: by name, in small letters and the singular.
         unit: as the file has it.
     """
+    number = finite(value, units, unit)
+    return number if number is not None and number > 0 else None
+
+
+def finite(value: Any, units: Mapping[str, float], unit: str) -> float | None:
+    """As `positive`, of any sign."""
     word = unit.strip().lower()
     try:
         number = float(value) * units[word if word in units else word.removesuffix("s")]
     except (TypeError, ValueError, KeyError):
         return None
-    return number if math.isfinite(number) and number > 0 else None
+    return number if math.isfinite(number) else None
 
 
 def known(values: Mapping[str, float | None]) -> dict[str, float]:

@@ -36,6 +36,8 @@ class StackWriter:
         colours: #RRGGBB of each channel, None where unknown.
         spacing_um: distance of pixels along X and Y, of planes along Z; unknown ones absent.
         interval_s: between frames; None where unknown.
+        origin_um: where the centre of the first pixel lies along X, Y and Z, in OME-TIFF and OME-Zarr; 0 where absent. With
+            `like` the first of the finer pixels, which begin where those of `like` do.
         provenance: which model, settings and version made the file; stored where the format has a place for it.
         format: "ome-tiff", "imagej", "ome-zarr", "mp4" or "png"; None goes by the ending of the name.
         compression: "none", "deflate" or "zstd", for OME-TIFF and OME-Zarr; None is none for OME-TIFF, zstd for Zarr.
@@ -68,6 +70,7 @@ class StackWriter:
         colours: Sequence[str | None] | None = None,
         spacing_um: Mapping[str, float] | None = None,
         interval_s: float | None = None,
+        origin_um: Mapping[str, float] | None = None,
         provenance: Mapping[str, Any] | None = None,
         format: str | None = None,
         compression: str | None = None,
@@ -79,7 +82,7 @@ class StackWriter:
         self.format = chosen_format(self.path, format)
         given = {
             "sizes": sizes, "dtype": dtype, "channels": channels, "colours": colours, "spacing_um": spacing_um,
-            "interval_s": interval_s, "provenance": provenance,
+            "interval_s": interval_s, "origin_um": origin_um, "provenance": provenance,
         }  # fmt: skip
         self.content = _content(self.path, like, scale, {k: v for k, v in given.items() if v is not None})
         self.done: set[Place] = set()
@@ -222,12 +225,21 @@ def _content(path: Path, like: Stack | None, scale: int, given: Mapping[str, Any
         full = {**like.sizes, **words.pop("sizes", {})}
         words["sizes"] = {**full, "Y": full["Y"] * scale, "X": full["X"] * scale}
         spacing = {a: um / scale if a in "YX" else um for a, um in like.spacing_um.items()}
+        # Pixels begin at the same edge: the centre of a finer one is nearer to it.
+        nearer = {a: (um / scale - um) / 2 for a, um in like.spacing_um.items() if a in "YX" and scale > 1}
+        origin = {**like.origin_um, **{a: um + like.origin_um.get(a, 0.0) for a, um in nearer.items()}}
         if "channels" not in words:
             words = {"channels": like.channels, "colours": like.colours, **words}
         elif "colours" not in words:
             known = dict(zip(like.channels, like.colours, strict=False))
             words["colours"] = [known.get(name) for name in words["channels"]]
-        words = {"dtype": like.dtype, "spacing_um": spacing, "interval_s": like.interval_s, **words}
+        words = {
+            "dtype": like.dtype,
+            "spacing_um": spacing,
+            "interval_s": like.interval_s,
+            "origin_um": origin,
+            **words,
+        }
     absent = [name for name in ("sizes", "dtype", "channels") if name not in words]
     if absent:
         raise ConfigError(f"{path}: {', '.join(absent)} must be given, or a stack to be like")

@@ -1,5 +1,6 @@
 """TIFF files of fixed layout into which planes are put in any order: OME-TIFF and ImageJ hyperstacks."""
 
+import json
 import warnings
 import zlib
 from pathlib import Path
@@ -11,11 +12,10 @@ import tifffile
 
 from pssr.errors import WriteError
 from pssr.io.atomic import write_all
-from pssr.io.content import SOFTWARE, Content
+from pssr.io.content import NAMESPACE, SOFTWARE, Content
 from pssr.io.stack import Place
 from pssr.io.tiff_check import page_offsets
 
-NAMESPACE = "https://pypi.org/project/pssr-toolkit"  # of the provenance inside the file
 CLASSIC_BYTES = 4_000_000_000  # above, 32-bit offsets do not reach: BigTIFF
 DEFLATE_LEVEL, ZSTD_LEVEL = 6, 3
 STRIP_OFFSETS, STRIP_BYTES = 273, 279
@@ -185,8 +185,10 @@ def _ome_metadata(content: Content) -> dict[str, Any]:
         known |= {f"PhysicalSize{axis}": um, f"PhysicalSize{axis}Unit": "µm"}
     if content.interval_s is not None:
         known |= {"TimeIncrement": content.interval_s, "TimeIncrementUnit": "s"}
-    if content.provenance:
-        words = {key: str(value) for key, value in content.provenance.items()}
+    words = {key: str(value) for key, value in content.provenance.items()}
+    if content.origin_um:
+        words["origin_um"] = json.dumps(dict(content.origin_um))
+    if words:
         known["MapAnnotation"] = {"Namespace": NAMESPACE, **words}
     return known
 

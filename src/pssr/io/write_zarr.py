@@ -159,7 +159,10 @@ class ZarrSink:
             times = [2**level if axis in "YX" else 1 for axis in AXES]
             scale = [known.get(axis, 1.0) * n for axis, n in zip(AXES, times, strict=True)]
             # The centre of a coarse pixel lies between those of the fine ones that it is the mean of.
-            shift = [known.get(axis, 1.0) * (n - 1) / 2 for axis, n in zip(AXES, times, strict=True)]
+            shift = [
+                known.get(axis, 1.0) * (n - 1) / 2 + self.content.origin_um.get(axis, 0.0)
+                for axis, n in zip(AXES, times, strict=True)
+            ]
             steps = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
             datasets.append({"path": str(level), "coordinateTransformations": steps})
         return {"name": "restored", "axes": axes, "datasets": datasets, "type": "local mean"}
