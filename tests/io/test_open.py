@@ -1,5 +1,7 @@
 import os
 import socket
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import tifffile
 
 from pssr.errors import ChoiceNeeded, ReadError
 from pssr.io.open import open_stack
+from pssr.io.write import StackWriter
 
 
 def test_only_regular_files_are_opened(tmp_path: Path):
@@ -41,3 +44,36 @@ def test_the_named_file_is_read_and_no_other(tmp_path: Path, name):
 def test_a_czi_names_its_own_axes(data_folder):
     with pytest.raises(ChoiceNeeded, match="leave axes='ZYX' out"):
         open_stack(data_folder / "czi_synthetic_fixtures/T2_only.czi", axes="ZYX")
+
+
+@pytest.mark.parametrize("name", ["a.ome.zarr", "a.ome.tif"])
+def test_a_stack_that_gets_another_name_while_it_is_opened_is_told_in_words(tmp_path: Path, name):
+    path, elsewhere = tmp_path / name, tmp_path / f"other.{name}"
+    sizes = {"T": 3, "C": 1, "Z": 1, "Y": 4, "X": 5}
+    with StackWriter(path, sizes=sizes, dtype=np.uint8, channels=["a"]) as writer:
+        for t in range(3):
+            writer.write(np.zeros((4, 5), np.uint8), T=t)
+    ends = threading.Event()
+
+    def rename() -> None:
+        while not ends.is_set():
+            path.rename(elsewhere)
+            time.sleep(0.0005)
+            elsewhere.rename(path)
+            time.sleep(0.02)
+
+    other = threading.Thread(target=rename)
+    other.start()
+    found, told, end = 0, [], time.monotonic() + 1.5
+    try:
+        while time.monotonic() < end:
+            try:
+                found += dict(open_stack(path).sizes) == sizes
+            except ReadError as error:
+                told.append(str(error))
+    finally:
+        ends.set()
+        other.join()
+    assert found
+    assert told
+    assert all("; " in sentence for sentence in told)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from pssr.errors import ChoiceNeeded, ReadError
+from pssr.errors import ChoiceNeeded, PssrError, ReadError
 from pssr.io.crop import Channels, Part, cropped
 from pssr.io.images import IMAGE_MAGICS, open_image
 from pssr.io.memory import check_fits
@@ -71,10 +71,18 @@ def open_stack(
         ({'T': 100, 'C': 2, 'Z': 1, 'Y': 85, 'X': 85}, 0.0489)
     """
     choices = Choices(**{name: choice for name, choice in choices.items() if choice is not None})  # type: ignore[typeddict-item]
-    if isinstance(path, str | Path):
-        stack = _series(Path(path), choices) if "series" in choices else _file(Path(path), choices)
-    else:
-        stack = _listed([Path(one) for one in path], choices)
+    try:
+        if isinstance(path, str | Path):
+            stack = _series(Path(path), choices) if "series" in choices else _file(Path(path), choices)
+        else:
+            stack = _listed([Path(one) for one in path], choices)
+    except PssrError:
+        raise
+    except OSError as error:
+        # As when it gets another name, or goes away, in this moment.
+        raise ReadError(
+            f"{error.filename or path}: cannot be read ({error.strerror or error}); look whether it is still there"
+        ) from error
     check_fits(stack.path, (stack.sizes["Y"], stack.sizes["X"]), stack.dtype)
     if all(part is None for part in (channel, t, z, y, x)):
         return stack
