@@ -44,6 +44,11 @@ class Material:
             return self.files[0].name if self.files[0].is_dir() else self.files[0].name.partition(".")[0]
         return "" if self.layer is None else str(self.layer.name)
 
+    @property
+    def source(self) -> tuple[Path, ...] | Image | None:
+        """The files, or else the layer."""
+        return self.files or self.layer
+
     def movies(self) -> list[Movie]:
         """One for each depth, or time point; files are opened.
 

@@ -43,6 +43,7 @@ class Train(Panel):
         self._work: Work | None = None
         self._order: Order | None = None
         self._own: Path | None = None  # a run folder that no person has chosen
+        self._source: Any = None  # what it is named after
         self._bar: progress | None = None
         self._said, self._device, self._score, self._step = 0.0, "", "", 0
         self._finished = self._failed = self._is_shut = False
@@ -93,7 +94,9 @@ class Train(Panel):
     def _source_changed(self, *_: Any) -> None:
         if self._work is not None:
             return
-        if self._own is not None and self.form.folder.path == self._own:
+        source, before = self.form.material.source, self._source
+        self._source = source
+        if self._own is not None and self.form.folder.path == self._own and source != before:
             # It was named after what was learned from before.
             self.form.folder.path = None
         self.form.show_layer(self.form.layer.layer)

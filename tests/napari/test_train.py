@@ -321,6 +321,11 @@ def test_a_run_gets_a_folder_of_its_own(viewer, train, good_movie, wait, tmp_pat
     train.form.go.click()
     wait(lambda: idle(train))
     assert train.form.go.text() == "Resume"
+    # A layer that comes is not learned from where there are files.
+    wait(lambda: len(train.sample.layers) == 3)
+    viewer.add_image(good_movie[:3])
+    assert train.form.layer.layer is not None
+    assert train.form.go.text() == "Resume"
     train.form.files.paths = ()
     assert train.form.folder.path is None
 
