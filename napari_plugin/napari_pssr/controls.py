@@ -22,6 +22,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_pssr.layers import FOLLOWER, KEY
+
 MODELS = "models (*.safetensors)"
 
 
@@ -78,7 +80,7 @@ class LayerChoice(QComboBox):
         if self._none:
             self.addItem(self._none, None)
         for layer in self._viewer.layers:
-            if isinstance(layer, Image) and not layer.rgb:
+            if isinstance(layer, Image) and not layer.rgb and layer.metadata.get(KEY) != FOLLOWER:
                 self.addItem(layer.name, layer)
         kept = self._index(before)
         # The newest is what a person has just opened.

@@ -14,6 +14,7 @@ from pssr import ChoiceNeeded, Stack, stack_of
 
 KEY = "pssr"  # in the metadata of layers
 UNITS = {"T": "second", "Z": "micrometer", "Y": "micrometer", "X": "micrometer"}
+FOLLOWER = "of what is on screen"  # in the metadata of layers that follow others, and are no stacks
 FAR_EDGE = (1.0, 99.8)  # percentiles of a plane between which it is shown
 
 
@@ -273,5 +274,5 @@ def alike(layer: Image, plane: np.ndarray, name: str, **where: Any) -> Image:
     """
     return Image(
         plane, name=name, colormap=layer.colormap, gamma=layer.gamma, contrast_limits=layer.contrast_limits, cache=False,
-        **where,
+        metadata={KEY: FOLLOWER}, **where,
     )  # fmt: skip

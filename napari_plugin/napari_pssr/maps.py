@@ -7,7 +7,7 @@ import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
 
-from napari_pssr.layers import insert_over, placed
+from napari_pssr.layers import FOLLOWER, KEY, insert_over, placed
 from napari_pssr.shown import Shown, at_of
 
 FAR = 99.8  # percentile of a map up to which it is shown
@@ -42,7 +42,7 @@ class ConsistencyLayer:
             far = far_of(np.abs(plane))
             self._layer = Image(
                 plane, name=name, colormap=DIFFERENCE, contrast_limits=(-far, far), cache=False,
-                blending="translucent_no_depth", **where,
+                metadata={KEY: FOLLOWER}, blending="translucent_no_depth", **where,
             )  # fmt: skip
             insert_over(self._viewer, self._layer, shown.before, shown.after)
             return

@@ -230,6 +230,11 @@ class Restore(Panel):
             layer.visible = True
             layer.refresh()
         self._shown = True
+        if finished:
+            # What is seen would be the sum of both.
+            for layer in self.viewer.layers:
+                if order.is_of(layer) and layer.blending == "additive":
+                    layer.visible = False
 
     def _layer(self, order: Order, number: int, name: str, data: Any) -> Image:
         """A layer exactly over the low-resolution one; one of this name is taken away."""

@@ -11,7 +11,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_pssr.controls import file_name
-from napari_pssr.layers import axes_of, named, stack_of_layer
+from napari_pssr.layers import axes_of, named, origin_of, stack_of_layer
 from napari_pssr.result import SPREADS, Grid, MemoryPlanes, Restored, grid_of, planes_on_disk
 from pssr import ConfigError, Predictor, ReadError, Stack, __version__
 
@@ -55,6 +55,13 @@ class Order:
         if len(self.channels) == 1:
             return [f"{self.layer.name} restored"]
         return [f"{named(self.stack)} {self.stack.channels[c]} restored" for c in self.channels]
+
+    def is_of(self, layer: Any) -> bool:
+        """Whether a layer shows what is restored."""
+        if layer is self.layer:
+            return True
+        found = origin_of(layer) if len(self.channels) > 1 and isinstance(layer, Image) else None
+        return found is not None and found.stack is self.stack and found.channel in self.channels
 
     def steps(self) -> Generator[Any, None, None]:
         """Restore plane by plane; the same events as `Predictor.steps`."""

@@ -6,7 +6,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
-from napari_pssr.layers import field_of, placed
+from napari_pssr.layers import FOLLOWER, KEY, field_of, placed
 from napari_pssr.shown import Shown, onto
 
 SAME = ("contrast_limits", "gamma", "colormap", "opacity", "blending", "interpolation2d")
@@ -144,7 +144,7 @@ class Swipe:
             # Made before there is something to show in it.
             side = Image(
                 np.zeros((1, 1)) if plane is None else plane, name=f"{layer.name} {which}", cache=False, visible=False, rgb=False,
-                **{name: getattr(layer, name) for name in SAME}, **placed(layer, 1, ndim=2),
+                metadata={KEY: FOLLOWER}, **{name: getattr(layer, name) for name in SAME}, **placed(layer, 1, ndim=2),
             )  # fmt: skip
             layers.insert(above, side)
             layers.link_layers([layer, side], SAME)

@@ -5,6 +5,7 @@ import numpy as np
 
 def test_a_choice_of_layers_follows_the_viewer(viewer):
     from napari_pssr.controls import LayerChoice
+    from napari_pssr.layers import alike
 
     choice, heard = LayerChoice(viewer), []
     choice.chosen.connect(heard.append)
@@ -14,6 +15,8 @@ def test_a_choice_of_layers_follows_the_viewer(viewer):
     assert choice.layer is first
     viewer.add_labels(np.zeros((4, 4), int))
     viewer.add_image(np.zeros((4, 4, 3)), rgb=True)
+    # What shows another layer's plane on screen is nothing to choose.
+    viewer.add_layer(alike(first, np.zeros((4, 4)), "first preview"))
     assert choice.count() == 2
     second.name = "renamed"
     assert choice.itemText(1) == "renamed"

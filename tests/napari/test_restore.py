@@ -173,6 +173,15 @@ def test_a_cancelled_restoration_keeps_what_is_done_and_goes_on(
     np.testing.assert_array_equal(viewer.layers["mito restored"].data, expected(run_folder, layer))
 
 
+@pytest.mark.parametrize(("blending", "stays"), [("additive", False), ("translucent_no_depth", True)])
+def test_what_is_seen_is_not_the_sum_of_input_and_answer(viewer, restore, low, wait, blending, stays):
+    layer = add(viewer, low, blending=blending)
+    restore.form.go.click()
+    wait(lambda: finished(restore) and "mito restored" in viewer.layers)
+    assert viewer.layers["mito restored"].visible
+    assert layer.visible == stays
+
+
 def test_a_stack_larger_than_memory_goes_straight_to_disk(viewer, restore, run_folder, low, tmp_path, wait):
     source = tmp_path / "mito.ome.zarr"
     with pssr.StackWriter(
@@ -277,6 +286,8 @@ def test_all_channels_of_a_file_become_a_layer_each(viewer, restore, low, tmp_pa
     wait(lambda: finished(restore) and "two er restored" in viewer.layers)
     assert "two mito restored" in viewer.layers
     assert viewer.layers["two er restored"].data.shape == (8, 96, 96)
+    seen = [layer.name for layer in viewer.layers if layer.visible]
+    assert sorted(seen) == ["two er restored", "two mito restored"]
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (1, 48, 48), (3, 2, 48, 48)])
