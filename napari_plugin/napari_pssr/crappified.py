@@ -6,14 +6,11 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_pssr.layers import alike, insert_over, placed, stack_of_layer, step_of
-from napari_pssr.work import Latest
+from napari_pssr.following import Following
+from napari_pssr.layers import placed, stack_of_layer, step_of
 from pssr import Config, Intensity, Movie, PssrError, ReadError, crappifier, measure
-
-LOOK_MS = 60  # between two looks at the sliders
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,34 +41,13 @@ class Answer:
     plane: np.ndarray
 
 
-class CrappifiedPreview(QObject):
-    """Keeps a layer `<layer> crappified` up to date.
-
-    Args:
-        owner: the widget that it belongs to.
-        viewer: whose sliders it follows.
-    """
-
-    failed = Signal(object)
+class CrappifiedPreview(Following):
+    """Keeps a layer `<layer> crappified` up to date."""
 
     def __init__(self, owner: QWidget, viewer: Viewer) -> None:
-        super().__init__(owner)
-        self._viewer = viewer
+        super().__init__(owner, viewer)
         self._subject: tuple[Image, Config] | None = None
-        self._shown: Image | None = None
-        self._asked: Any = None
         self._scales: dict[Any, Intensity] = {}
-        self._latest = Latest(owner)
-        self._latest.answered.connect(self._answered)
-        self._latest.failed.connect(self.failed)
-        # Looked at rather than listened to: a viewer outlives its widgets.
-        self._timer = QTimer(self)
-        self._timer.timeout.connect(self._look)
-
-    @property
-    def layer(self) -> Image | None:
-        """The layer that it shows."""
-        return self._shown if self._shown in self._viewer.layers else None
 
     def start(self, layer: Image, config: Config) -> None:
         """Follow the sliders.
@@ -83,18 +59,13 @@ class CrappifiedPreview(QObject):
         if self._subject is not None and self._subject[0] is not layer:
             self.stop()
         self._subject, self._asked = (layer, config), None
-        self._timer.start(LOOK_MS)
-        self._look()
+        self._begin()
 
     def stop(self) -> None:
         """Follow no more, and take the layer away."""
-        self._subject, self._asked = None, None
-        self._timer.stop()
-        self._latest.forget()
+        self._subject = None
         self._scales.clear()
-        if self.layer is not None:
-            self._viewer.layers.remove(self._shown)
-        self._shown = None
+        super().stop()
 
     def _look(self) -> None:
         if self._subject is None:
@@ -129,14 +100,7 @@ class CrappifiedPreview(QObject):
         layer, config = answer.question.layer, answer.question.config
         if self._subject is None or self._subject[0] is not layer or layer not in self._viewer.layers:
             return
-        where = placed(layer, 1 / config.scale, ndim=2)
-        shown = self.layer
-        if shown is not None:
-            shown.data = answer.plane
-            shown.scale, shown.translate = where["scale"], where["translate"]
-            return
-        self._shown = alike(layer, answer.plane, f"{layer.name} crappified", **where)
-        insert_over(self._viewer, self._shown, layer)
+        self._put(answer.plane, "crappified", layer, placed(layer, 1 / config.scale, ndim=2))
 
 
 def made_bad(movie: Movie, t: int, config: Config, scale: Intensity) -> np.ndarray:

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_pssr.layers import alike, field_of, insert_over, placed, stack_of_layer, step_of
-from napari_pssr.work import Latest
+from napari_pssr.following import Following
+from napari_pssr.layers import field_of, placed, stack_of_layer, step_of
 from pssr import Predictor
 
-SETTLE_MS = 60  # that sliders and fields rest before they are looked at
 BUDGET_S = 1.0  # that a preview may take
 FIRST_PX = 64  # side of the first field, from which the speed is learned
 LEAST_PX = 32
@@ -57,41 +56,21 @@ class Answer:
     seconds: float
 
 
-class LivePreview(QObject):
-    """Keeps a layer `<input> preview` up to date.
-
-    Args:
-        owner: the widget that it belongs to.
-        viewer: whose view it follows.
-    """
+class LivePreview(Following):
+    """Keeps a layer `<input> preview` up to date."""
 
     said = Signal(str)  # what it is doing
-    failed = Signal(object)
 
     def __init__(self, owner: QWidget, viewer: Viewer) -> None:
-        super().__init__(owner)
-        self._viewer = viewer
+        super().__init__(owner, viewer)
         self._subject: tuple[Predictor, Image, str] | None = None
-        self._shown: Image | None = None
-        self._asked: Any = None
         self._px_per_s: float | None = None
-        self._measured: Any = None  # data of the layer, its stack, channel and scale
-        self._latest = Latest(owner)
-        self._latest.answered.connect(self._answered)
-        self._latest.failed.connect(self.failed)
-        # A field changes by zooming, panning and resizing, of which not all are told; looking costs nothing.
-        self._timer = QTimer(self)
-        self._timer.timeout.connect(self._look)
+        self._measured: Any = None  # of model, data and axis: the stack, channel and scale
 
     @property
     def on(self) -> bool:
         """Whether it follows the view."""
         return self._subject is not None
-
-    @property
-    def layer(self) -> Image | None:
-        """The layer that it shows."""
-        return self._shown if self._shown in self._viewer.layers else None
 
     def start(self, predictor: Predictor, layer: Image, along: str) -> None:
         """Follow the view.
@@ -104,18 +83,12 @@ class LivePreview(QObject):
         if self._subject != (predictor, layer, along):
             self.stop()
         self._subject = predictor, layer, along
-        self._timer.start(SETTLE_MS)
-        self._look()
+        self._begin()
 
     def stop(self) -> None:
         """Follow no more, and take the layer away."""
-        self._subject, self._asked = None, None
-        self._timer.stop()
-        self._latest.forget()
-        self._measured = self._px_per_s = None
-        if self.layer is not None:
-            self._viewer.layers.remove(self._shown)
-        self._shown = None
+        self._subject = self._measured = self._px_per_s = None
+        super().stop()
 
     def _look(self) -> None:
         if self._subject is None:
@@ -150,11 +123,13 @@ class LivePreview(QObject):
     def _restored(self, question: Question) -> Answer:
         """In a thread."""
         predictor, layer, axis = question.predictor, question.layer, question.predictor.model.config.axis
-        if self._measured is None or self._measured[0] is not layer.data:
+        # The window may forget it meanwhile: what belongs together is taken at once.
+        measured, given = self._measured, (predictor, layer.data, question.along)
+        if measured is None or any(a is not b for a, b in zip(measured[0], given, strict=True)):
             stack, channel = stack_of_layer(layer, question.along)
             # The one scale of the whole stack: else the preview would be brighter or darker than what comes after it.
-            self._measured = layer.data, stack, channel, predictor.scale(stack, channel)
-        _, stack, channel, scale = self._measured
+            measured = self._measured = given, stack, channel, predictor.scale(stack, channel)
+        _, stack, channel, scale = measured
         other = "Z" if axis == "T" else "T"
         movie = stack.movie(channel, axis=axis, **{other.lower(): question.at[other]})
         begun = time.monotonic()
@@ -171,20 +146,10 @@ class LivePreview(QObject):
         # Small fields are slow for their size: a field grows as long as that is worth it, and never shrinks again.
         if self._px_per_s is None or speed > FASTER * self._px_per_s:
             self._px_per_s = speed
-        self._show(answer)
+        first = rows.start, columns.start
+        where = placed(question.layer, question.predictor.model.config.scale, first, ndim=2)
+        self._put(answer.plane, "preview", question.layer, where)
         covered = question.field == question.whole
         part = "" if covered else "; its middle, zoom in for the whole view"
         frame = question.at[question.predictor.model.config.axis]
         self.said.emit(f"frame {frame} restored in {answer.seconds:.1f} s{part}")
-
-    def _show(self, answer: Answer) -> None:
-        layer, scale = answer.question.layer, answer.question.predictor.model.config.scale
-        first = answer.question.field[0].start, answer.question.field[1].start
-        where = placed(layer, scale, first, ndim=2)
-        if self.layer is None:
-            self._shown = alike(layer, answer.plane, f"{layer.name} preview", **where)
-            insert_over(self._viewer, self._shown, layer)
-            return
-        assert self._shown is not None
-        self._shown.data = answer.plane
-        self._shown.translate = where["translate"]
