@@ -69,6 +69,16 @@ def test_a_store_says_so_in_its_translation_and_others_are_understood(tmp_path: 
     found = open_stack(path)
     assert found.spacing_um["X"] == pytest.approx(0.2)
     assert found.origin_um == pytest.approx({"X": 2.0})
+    # Elsewhere, or nonsense: the pixels are right all the same.
+    for strange in (
+        {"path": "there"},
+        {"translation": "far"},
+        {"translation": [1]},
+        {"translation": [0, 0, 0, 0, "x"]},
+    ):
+        about["multiscales"][0]["coordinateTransformations"] = [{"type": "translation", **strange}]
+        group.attrs["ome"] = about
+        assert open_stack(path).origin_um == pytest.approx({"X": 0.0015})
 
 
 def test_positions_of_a_stage_and_damaged_words_are_left_alone(tmp_path: Path):
@@ -76,7 +86,7 @@ def test_positions_of_a_stage_and_damaged_words_are_left_alone(tmp_path: Path):
     metadata = {"axes": "TYX", "PhysicalSizeX": 0.1, "Plane": {"PositionX": [7.0, 7.0]}}
     tifffile.imwrite(tmp_path / "a.ome.tif", planes, metadata=metadata)
     assert open_stack(tmp_path / "a.ome.tif").origin_um == {}
-    for said in ("{", "[1, 2]", json.dumps({"X": "far", "Y": 1e999}), "3"):
+    for said in ("{", "[" * 100_000, "[1, 2]", json.dumps({"X": "far", "Y": 1e999}), "3"):
         metadata = {"axes": "TYX", "MapAnnotation": {"Namespace": NAMESPACE, "origin_um": said}}
         tifffile.imwrite(tmp_path / "b.ome.tif", planes, metadata=metadata)
         assert open_stack(tmp_path / "b.ome.tif").origin_um == {}

@@ -87,7 +87,7 @@ def _origin(root: ElementTree.Element) -> dict[str, float]:
     try:
         found = dict(json.loads(said or "{}"))
         return known({axis: finite(found.get(axis), UM, "um") for axis in "XYZ"})
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return {}
 
 

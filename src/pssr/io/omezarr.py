@@ -5,7 +5,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,7 +231,9 @@ def _finest(
             scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
             shift = [a * float(b) for a, b in zip(shift, step["scale"], strict=True)]
         elif step.get("type") == "translation":
-            shift = [a + float(b) for a, b in zip(shift, step["translation"], strict=True)]
+            # Numbers may lie in an array of their own; pixels are right without them.
+            with suppress(KeyError, TypeError, ValueError):
+                shift = [a + float(b) for a, b in zip(shift, step["translation"], strict=True)]
     name = inside(store.path, str(level["path"]))
     units = [_text(axis.get("unit")) or "unknown" for axis in axes]
     return f"{group}/{name}".strip("/"), [str(axis["name"]).upper() for axis in axes], scale, shift, units
