@@ -196,7 +196,7 @@ class UnfinishedZarr:
     def _name(self, overwrite: bool) -> None:
         """Rename it to one of its own first, which one process alone succeeds in."""
         own = self._part.with_name(f"{self._part.name}.{uuid.uuid4().hex}")
-        with suppress(FileNotFoundError):
+        with writing(self.path), suppress(FileNotFoundError):
             self._part.rename(own)
         if not own.exists():
             return
