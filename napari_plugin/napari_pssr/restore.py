@@ -233,12 +233,13 @@ class Restore(Panel):
         if finished:
             # What is seen would be the sum of both.
             for layer in self.viewer.layers:
-                if order.is_of(layer) and layer.blending == "additive":
+                if order.number_of(layer) is not None and layer.blending == "additive":
                     layer.visible = False
 
     def _layer(self, order: Order, number: int, name: str, data: Any) -> Image:
-        """A layer exactly over the low-resolution one; one of this name is taken away."""
-        low, layers = order.layer, self.viewer.layers
+        """A layer exactly over that of its channel, where there is one; one of this name is taken away."""
+        layers = self.viewer.layers
+        low = next((layer for layer in layers if order.number_of(layer) == number), order.layer)
         if name in layers:
             layers.remove(layers[name])
         axes, where = order.grid.axes, placed(low, order.predictor.model.config.scale)
@@ -248,8 +249,8 @@ class Restore(Panel):
             data, name=name, colormap=low.colormap, contrast_limits=low.contrast_limits, gamma=low.gamma,
             blending=low.blending, cache=False, visible=False, **where,
         )  # fmt: skip
-        layers.insert(layers.index(low) + 1 + number if low in layers else len(layers), shown)
-        if low in layers and len(order.channels) == 1:
+        layers.insert(layers.index(low) + 1 if low in layers else len(layers), shown)
+        if order.number_of(low) == number and low in layers:
             layers.link_layers([low, shown], ["contrast_limits", "gamma"])
         return shown
 

@@ -56,12 +56,13 @@ class Order:
             return [f"{self.layer.name} restored"]
         return [f"{named(self.stack)} {self.stack.channels[c]} restored" for c in self.channels]
 
-    def is_of(self, layer: Any) -> bool:
-        """Whether a layer shows what is restored."""
-        if layer is self.layer:
-            return True
-        found = origin_of(layer) if len(self.channels) > 1 and isinstance(layer, Image) else None
-        return found is not None and found.stack is self.stack and found.channel in self.channels
+    def number_of(self, layer: Any) -> int | None:
+        """Which of the channels that are restored a layer shows; None where it shows none."""
+        if len(self.channels) == 1:
+            return 0 if layer is self.layer else None
+        found = origin_of(layer) if isinstance(layer, Image) else None
+        shown = found is not None and found.stack is self.stack and found.channel in self.channels
+        return self.channels.index(found.channel) if found is not None and shown else None
 
     def steps(self) -> Generator[Any, None, None]:
         """Restore plane by plane; the same events as `Predictor.steps`."""

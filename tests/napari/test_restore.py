@@ -279,13 +279,20 @@ def test_all_channels_of_a_file_become_a_layer_each(viewer, restore, low, tmp_pa
     both = np.stack([low, low[::-1]], 1)
     about = {"axes": "TCYX", "Channel": {"Name": ["mito", "er"]}}
     tifffile.imwrite(tmp_path / "two.ome.tif", both, metadata=about, photometric="minisblack")
-    for data, words, _ in layers_of(pssr.open_stack(tmp_path / "two.ome.tif")):
-        viewer.add_layer(Image(data, **words))
+    layers = layers_of(pssr.open_stack(tmp_path / "two.ome.tif"))
+    for (data, words, _), colour in zip(layers, ("magenta", "cyan"), strict=True):
+        viewer.add_layer(Image(data, **{**words, "colormap": colour}))
     restore.form.channels.setCurrentIndex(1)
     restore.form.go.click()
     wait(lambda: finished(restore) and "two er restored" in viewer.layers)
-    assert "two mito restored" in viewer.layers
     assert viewer.layers["two er restored"].data.shape == (8, 96, 96)
+    # Each like the layer of its own channel, and over it.
+    for channel, colour in {"mito": "magenta", "er": "cyan"}.items():
+        before, after = viewer.layers[f"two {channel}"], viewer.layers[f"two {channel} restored"]
+        assert after.colormap.name == colour
+        assert viewer.layers.index(after) == viewer.layers.index(before) + 1
+        before.contrast_limits = (300.0, 900.0 if channel == "er" else 800.0)
+        assert after.contrast_limits == before.contrast_limits
     seen = [layer.name for layer in viewer.layers if layer.visible]
     assert sorted(seen) == ["two er restored", "two mito restored"]
 
