@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pssr.predict.stages import DEPTH, staged
+from pssr.predict import stages
+from pssr.predict.stages import DEPTH
 
 FEW = 4 * DEPTH + 4  # planes under way: in queues between stages, and in the hands of each
 NAMES = ("pssr-read", "pssr-compute", "pssr-write")
@@ -37,6 +38,22 @@ class Source:
         self._numbers.close()
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["own thread", "here"])
+def here(request) -> bool:
+    """Whether one worker alone is used by the thread of the caller."""
+    return request.param
+
+
+@pytest.fixture
+def staged(here):
+    """With one worker or several, of which only one can be used here."""
+
+    def made(source, workers, sink):
+        return stages.staged(source, workers, sink, here=here and len(workers) == 1)
+
+    return made
+
+
 @pytest.fixture(autouse=True)
 def _no_thread_is_left():
     yield
@@ -52,7 +69,7 @@ def fails_at(k: int, error: BaseException):
     return work
 
 
-def test_one_worker_keeps_the_order():
+def test_one_worker_keeps_the_order(staged):
     source, out = Source(50), []
     assert sum(1 for _ in staged(source, [lambda k: k * k], out.append)) == 50
     assert out == [k * k for k in range(50)]
@@ -61,7 +78,7 @@ def test_one_worker_keeps_the_order():
 
 @pytest.mark.parametrize("workers", [2, 3, 7])
 @pytest.mark.parametrize("count", [0, 1, 2, 40])
-def test_with_several_workers_all_arrive(workers, count):
+def test_with_several_workers_all_arrive(staged, workers, count):
     out = []
 
     def work(k: int) -> int:
@@ -72,7 +89,7 @@ def test_with_several_workers_all_arrive(workers, count):
     assert sorted(out) == list(range(count))
 
 
-def test_each_worker_has_a_thread_of_its_own_and_the_sink_has_one():
+def test_each_worker_has_a_thread_of_its_own_and_the_sink_has_one(staged):
     both, seen = threading.Barrier(2, timeout=20), []
 
     def worker(name: str):
@@ -91,14 +108,14 @@ def test_each_worker_has_a_thread_of_its_own_and_the_sink_has_one():
     assert threading.get_ident() not in written_in | {thread for _, thread in seen}
 
 
-def test_what_is_told_was_written():
+def test_what_is_told_was_written(staged):
     out = []
     for count, _ in enumerate(staged(Source(30), [lambda k: k], out.append), 1):
         assert len(out) >= count
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_what_the_source_raises_is_raised_here(workers):
+def test_what_the_source_raises_is_raised_here(staged, workers):
     source = Source(20, fails_at=5)
     with pytest.raises(OSError, match="the disk is gone"):
         list(staged(source, [lambda k: k] * workers, lambda _: None))
@@ -107,7 +124,7 @@ def test_what_the_source_raises_is_raised_here(workers):
 
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("error", [ValueError("no such shape"), MemoryError(), KeyboardInterrupt()])
-def test_what_a_worker_raises_is_raised_here(workers, error):
+def test_what_a_worker_raises_is_raised_here(staged, workers, error):
     source = Source(10**6)
     with pytest.raises(type(error)) as told:
         list(staged(source, [fails_at(3, error)] * workers, lambda _: None))
@@ -115,7 +132,7 @@ def test_what_a_worker_raises_is_raised_here(workers, error):
     assert source.closed_in == "pssr-read"
 
 
-def test_what_the_sink_raises_is_raised_here():
+def test_what_the_sink_raises_is_raised_here(staged):
     source, error = Source(10**6), OSError("the disk is full")
     with pytest.raises(OSError, match="the disk is full") as told:
         list(staged(source, [lambda k: k], fails_at(3, error)))
@@ -123,7 +140,7 @@ def test_what_the_sink_raises_is_raised_here():
     assert source.closed_in == "pssr-read"
 
 
-def test_what_closing_the_source_raises_is_raised_here():
+def test_what_closing_the_source_raises_is_raised_here(staged):
     class Damaged(Source):
         def close(self) -> None:
             raise OSError("cannot be closed")
@@ -134,7 +151,7 @@ def test_what_closing_the_source_raises_is_raised_here():
 
 @pytest.mark.parametrize("taken", [1, 7])
 @pytest.mark.parametrize("workers", [1, 3])
-def test_closing_early_ends_all_threads_and_closes_the_source(taken, workers):
+def test_closing_early_ends_all_threads_and_closes_the_source(staged, taken, workers):
     source, out = Source(10**6), []
     steps = staged(source, [lambda k: k] * workers, out.append)
     for _ in range(taken):
@@ -147,7 +164,7 @@ def test_closing_early_ends_all_threads_and_closes_the_source(taken, workers):
     assert (len(out), source.given) == (written, given)
 
 
-def test_an_error_of_the_caller_ends_all_threads():
+def test_an_error_of_the_caller_ends_all_threads(staged):
     source = Source(10**6)
 
     def restore() -> None:
@@ -168,7 +185,7 @@ def settled(source: Source) -> int:
     return before
 
 
-def test_the_source_is_only_a_few_ahead_of_a_slow_caller():
+def test_the_source_is_only_a_few_ahead_of_a_slow_caller(staged):
     source, out = Source(100), []
     for told, _ in enumerate(staged(source, [lambda k: k], out.append), 1):
         if told % 10 == 1:
@@ -177,7 +194,7 @@ def test_the_source_is_only_a_few_ahead_of_a_slow_caller():
 
 
 @pytest.mark.parametrize("where", ["worker", "sink"])
-def test_the_source_is_only_a_few_ahead_of_a_slow_stage(where):
+def test_the_source_is_only_a_few_ahead_of_a_slow_stage(staged, where):
     source, ahead, done = Source(60), [], [0]
 
     def slowly(k: int) -> int:
@@ -194,7 +211,7 @@ def test_the_source_is_only_a_few_ahead_of_a_slow_stage(where):
     assert max(ahead) <= FEW
 
 
-def test_stages_run_at_the_same_time():
+def test_stages_run_at_the_same_time(staged):
     """The next plane is read while one is worked on and one is written."""
     together = threading.Barrier(3, timeout=20)
 
@@ -216,7 +233,13 @@ def test_stages_run_at_the_same_time():
     assert sum(1 for _ in staged(read(), [work], write)) == 3
 
 
-def test_a_source_that_cannot_be_closed_will_do():
+def test_a_source_that_cannot_be_closed_will_do(staged):
     out = []
     list(staged(iter([1, 2, 3]), [str], out.append))
     assert out == ["1", "2", "3"]
+
+
+def test_one_worker_may_work_in_the_thread_of_the_caller(staged, here):
+    seen: set[int] = set()
+    list(staged(Source(4), [lambda _: seen.add(threading.get_ident())], lambda _: None))
+    assert (seen == {threading.get_ident()}) == here

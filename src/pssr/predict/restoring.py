@@ -1,5 +1,6 @@
 """A job, plane by plane: read, compute and write at the same time."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Generator as Closable
 from contextlib import closing
@@ -21,6 +22,9 @@ from pssr.predict.stages import staged
 from pssr.predict.tiles import Box, grown, inside
 from pssr.predict.window import bundled, reading_order
 
+# Of low-resolution planes that a CPU computes in the thread it is asked in. In another thread OpenMP has a second team and more threads
+# than cores: they sleep between layers. Waking costs small planes a quarter of their time; larger ones lose less than by waiting.
+SMALL_PX = 192**2
 Noises: TypeAlias = dict[int, tuple[float, float]]  # slope and intercept, by position of the channel
 
 
@@ -117,7 +121,9 @@ def restored_into(
         spread = tuple(one.array() for one in done.spread)
         outputs.write(job.place(done.run, done.target), Answer(done.restored.array(), low, spread))
 
-    with closing(staged(bundles, workers, write)) as steps:
+    small = math.prod(side.stop - side.start for side in part) <= SMALL_PX
+    here = small and len(workers) == 1 and engines[0].device.type == "cpu"
+    with closing(staged(bundles, workers, write, here=here)) as steps:
         for done, _ in enumerate(steps, before + 1):
             yield Progress(done, job.planes)
             for engine in engines:
