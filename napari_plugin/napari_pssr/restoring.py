@@ -61,8 +61,9 @@ class Order:
         if len(self.channels) == 1:
             return 0 if layer is self.layer else None
         found = origin_of(layer) if isinstance(layer, Image) else None
-        shown = found is not None and found.stack is self.stack and found.channel in self.channels
-        return self.channels.index(found.channel) if found is not None and shown else None
+        if found is None or found.stack is not self.stack or found.channel not in self.channels:
+            return None
+        return self.channels.index(found.channel)
 
     def steps(self) -> Generator[Any, None, None]:
         """Restore plane by plane; the same events as `Predictor.steps`."""

@@ -385,6 +385,31 @@ def test_what_a_slow_process_was_writing_when_the_file_got_its_name_is_not_in_it
     assert names(tmp_path) == ["once.ome.zarr", "out.ome.zarr"]
 
 
+def test_one_that_begins_while_the_file_gets_its_name_ends_it(
+    predictor, source, target, tmp_path: Path, monkeypatch
+):
+    once = Worker(predictor, source, tmp_path / "once.ome.zarr").alone()
+    slow, other = (Worker(predictor, source, target) for _ in range(2))
+    slow.files.begin()
+    slow.restore(slow.files.left())
+    rename = Path.rename
+
+    def late(path: Path, to: Path) -> Path:
+        if to == target and not other_began:
+            other_began.append(True)
+            other.files.begin()
+        return rename(path, to)
+
+    other_began: list[bool] = []
+    monkeypatch.setattr(Path, "rename", late)
+    with pytest.raises(FinishedElsewhere):
+        slow.finish()
+    assert other.files.left() == []
+    other.finish()
+    assert content(target) == content(once)
+    assert names(tmp_path) == ["once.ome.zarr", "out.ome.zarr"]
+
+
 def test_one_that_comes_too_late_is_told_and_leaves_nothing(predictor, source, target, tmp_path: Path):
     first, late = (Worker(predictor, source, target) for _ in range(2))
     first.files.begin()

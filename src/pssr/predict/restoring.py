@@ -22,8 +22,8 @@ from pssr.predict.stages import staged
 from pssr.predict.tiles import Box, grown, inside
 from pssr.predict.window import bundled, reading_order
 
-# Of low-resolution planes that a CPU computes in the thread it is asked in. In another thread OpenMP has a second team and more threads
-# than cores: they sleep between layers. Waking costs small planes a quarter of their time; larger ones lose less than by waiting.
+# Planes up to this are computed by a CPU in the thread that asks: in one of its own OpenMP has more threads than cores, which sleep between
+# layers. Small planes lose a quarter of their time by that, large ones more by not sleeping while others read and write (benchmarks/RESULTS.md).
 SMALL_PX = 192**2
 Noises: TypeAlias = dict[int, tuple[float, float]]  # slope and intercept, by position of the channel
 

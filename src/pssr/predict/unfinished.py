@@ -1,8 +1,8 @@
 """One OME-Zarr that several processes fill: made by one, joined by all, and put under its name once.
 
 A mark beside the chunks says of each block that it is complete. A process may die at any moment: its block is written again,
-with the same pixels. Marks lie in `<name>.part/.pssr`; whoever moves them to `<name>.part.done`, which one process alone
-succeeds in, puts the file under its name.
+with the same pixels. Marks lie in `<name>.part/.pssr`, and in `<name>.part.done` once all blocks are complete. Then the folder is
+renamed twice: to a name that one process alone knows, so that nobody else writes into it or renames it, and to its own.
 """
 
 import glob
@@ -200,14 +200,15 @@ class UnfinishedZarr:
             self._part.rename(own)
         if not own.exists():
             return
-        # What was being written when a process died; under this name there can be no more of it.
-        remove(*own.rglob("*.partial"))
         try:
             with writing(self.path):
+                # What was being written when a process died; under this name there can be no more of it.
+                remove(*own.rglob("*.partial"))
                 replace_with(self.path, own, overwrite)
         except WriteError:
-            self._given_back()
-            if self._is_there():
+            # One that began in this moment may have taken it back, and ends it.
+            if own.exists():
+                self._given_back()
                 raise
 
     def _taken(self) -> list[Path]:
